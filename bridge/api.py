@@ -11,6 +11,8 @@ from typing import Any
 
 from bridge import exact
 
+# PostgREST without the database, and what it passes on of a database that is starting or stopping.
+UNREACHED = ("PGRST00", "57P", "08")
 MOST_LEVELS = 200  # of JSON that is shown; the parser's recursion ends at fewer than 1,000
 BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 TIMEOUT_SECONDS = 60.0  # above the longest long poll
@@ -101,8 +103,8 @@ def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, s
 
 
 def loads(text: bytes) -> Any:
-    """Parse JSON. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
-    return _parsed(json.loads, text)
+    """JSON, exact. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
+    return _parsed(exact.loads, text)
 
 
 def _parsed(parse: Callable[[str | bytes], Any], text: bytes) -> Any:
@@ -131,12 +133,14 @@ def _refusal(status: int, body: bytes) -> Exception:
     try:
         said = json.loads(body)
         words = ": ".join(str(said[key]) for key in ("message", "details") if said.get(key))
-        hint = said.get("hint")
+        hint, code = said.get("hint"), str(said.get("code"))
     except (ValueError, AttributeError):
-        words, hint = "", None
+        words, hint, code = "", None, ""
     if status == 401 and not hint:
         hint = next((way for sign, way in _WAYS if sign in words), None)
     text = f"{words or 'no reason given'} (HTTP {status})" + (f"\n{hint}" if hint else "")
     if status == 401:
         return RefusedError(text, status)
+    if code.startswith(UNREACHED):
+        return UnreachableError(f"the API does not reach its database: {text}")
     return ApiError(text, status) if words or status < 500 else UnreachableError(f"the API fails: HTTP {status}")

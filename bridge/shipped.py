@@ -26,9 +26,25 @@ def script(change: str) -> bytes:
     return (MIGRATIONS / "deploy" / f"{change}.sql").read_bytes()
 
 
+def _hash(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()  # noqa: S324  # sqitch's
+
+
+def missing(deployed: dict[str, str]) -> list[str]:
+    """The changes that are not deployed, or only as an earlier release had them; `deployed` has sqitch's hash of each."""
+
+    def is_earlier(name: str) -> bool:
+        # sqitch keeps the scripts of a change that was reworked under the tags of their releases.
+        place = MIGRATIONS / "deploy" / name
+        return any(_hash(path.read_bytes()) == deployed[name] for path in place.parent.glob(f"{place.name}@*.sql"))
+
+    return [name for name in changes() if name not in deployed or (_hash(script(name)) != deployed[name] and is_earlier(name))]
+
+
 def altered(deployed: dict[str, str]) -> list[str]:
-    """The changes that were deployed from another script than the one here; `deployed` has sqitch's hash of each."""
-    return [name for name in changes() if name in deployed and hashlib.sha1(script(name)).hexdigest() != deployed[name]]  # noqa: S324  # sqitch's
+    """The changes that were deployed from a script that no release had."""
+    lacking = set(missing(deployed))
+    return [name for name in changes() if name not in lacking and _hash(script(name)) != deployed[name]]
 
 
 def functions() -> dict[str, set[str | None]]:

@@ -127,8 +127,8 @@ function note(call, status, ms) {
     calls.value = [{ call: shown, status, ms, at: Date.now() }, ...calls.value].slice(0, KEPT);
 }
 
-/** Makes the call and returns its JSON; raises ApiError. */
-export async function request(call, { signal: abort, quiet } = {}) {
+/** Makes the call and returns its JSON, read with `reviver`; raises ApiError. */
+export async function request(call, { signal: abort, quiet, reviver } = {}) {
     await fresh();
     const began = performance.now();
     const headers = { Authorization: `Bearer ${token.value}` };
@@ -152,7 +152,7 @@ export async function request(call, { signal: abort, quiet } = {}) {
     const text = await response.text();
     let body = null;
     try {
-        body = text ? JSON.parse(text) : null;
+        body = text ? JSON.parse(text, reviver) : null;
     } catch {
         body = { message: `http_${response.status}`, details: text.slice(0, 300) };
     }

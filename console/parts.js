@@ -134,7 +134,9 @@ export const Badge = ({ state, children }) => html`<span class=${`badge ${BADGES
 
 export const Since = ({ at }) => at && html`since <time datetime=${at} title=${moment(at)}>${since(at)}</time>`;
 
-export const When = ({ at }) => (at ? html`<time datetime=${at} title=${moment(at)}>${ago(at)}</time>` : html`<span class="dim">–</span>`);
+/** How long ago; `none` for what has not happened. */
+export const When = ({ at, none = '–' }) => (at ? html`<time datetime=${at} title=${moment(at)}>${ago(at)}</time>` :
+    html`<span class="dim">${none}</span>`);
 
 /** Whether a device is online, and since when, if its status messages have told. */
 export const Presence = ({ of }) => of && of.state !== 'unknown' &&

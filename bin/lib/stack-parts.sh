@@ -134,7 +134,7 @@ command_topicbase() {
         operators) use_superuser ;;
         '' | --* | token) [[ ${2:-} != show ]] || set_token authenticated ;;
         *)
-            [[ "${1:-} ${2:-}" != "org add" ]] || role=service_role
+            [[ "${1:-} ${2:-}" != org\ @(add|limit) ]] || role=service_role
             set_token "$role"
             ;;
     esac

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from bridge.settings import Settings, SettingsError, Source, secret_of_file
 
 NO, WRONG, UNREACHABLE = 1, 2, 3
 CONNECT_SECONDS = 10
+SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 T = TypeVar("T")
@@ -230,6 +232,14 @@ def time_of(option: str, value: str | None) -> str | None:
     except ValueError:
         fail(f"{option} {value} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", WRONG)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+
+
+def slug_of(name: str) -> str:
+    """The slug of an organization whose name alone was given: the name in lower case, or of that what a slug may have."""
+    if SLUG.fullmatch(name.lower()):
+        return name.lower()
+    plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-")[:48]
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -184,8 +184,7 @@ def _changes(facts: dict[str, Any]) -> Finding:
             "SELECT (project, change, script_hash, committed_at) ON sqitch.changes",
         )  # fmt: skip
     planned, deployed = shipped.changes(), facts["changes"]
-    missing = [name for name in planned if name not in deployed]
-    if missing:
+    if missing := shipped.missing(deployed):
         return Finding(
             "migrations", "fault", f"{len(missing)} of this release's {len(planned)} changes are not deployed: {_some(missing)}",
             "sqitch deploy --verify, from the release of this program",
@@ -207,6 +206,8 @@ def _changes(facts: dict[str, Any]) -> Finding:
 
 def _functions(facts: dict[str, Any]) -> Finding:
     found = shipped.differences(facts["functions"])
+    if found and facts.get("changes") is not None and shipped.missing(facts["changes"]):
+        return Finding("functions", "fault", _some(found), "sqitch deploy --verify: it replaces what changes of this release replace")
     return _judged(
         "functions", not found, _some(found) if found else f"all {len(facts['functions'])} are those of this release",
         "someone changed them by hand, or they are left from another release: run their deploy scripts again, drop what is left over",

@@ -31,6 +31,7 @@ MESSAGE = (
 )  # fmt: skip
 
 Integration = Annotated[str | None, typer.Option(help="Id or name of an integration.")]
+Organization = Annotated[str | None, typer.Option(help="Id or slug of an organization; needed if you belong to several.")]
 Device = Annotated[str | None, typer.Option(help="Id of a device, or its id in topics.")]
 Since = Annotated[str | None, typer.Option(help="From this time on, such as 2026-01-31 or 2026-01-31T12:00:00Z.")]
 Until = Annotated[str | None, typer.Option(help="Before this time.")]
@@ -83,6 +84,7 @@ def messages(
 @app.command("readings")
 def readings(
     integration: Integration = None,
+    organization: Organization = None,
     device: Device = None,
     metrics: Annotated[str | None, typer.Option(help="Names, with commas between; each is a column of the CSV.")] = None,
     since: Since = None,
@@ -111,6 +113,7 @@ def readings(
     columns = ("device_id", "timestamp", *(names or ("metrics",)), "cursor")
     with common.api(exact.loads) as client:
         body["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
+        body["organization_id"] = common.organization(client, organization) if organization else None
 
         def page(cursor: str | None) -> list[Row]:
             return [_reading(row, names) for row in client.call("query_telemetry", {**body, "cursor": cursor})]

@@ -30,7 +30,7 @@ _ROLES = ("authenticator", "mqtt_bridge")
 def init(
     directory: Annotated[Path, typer.Argument(help="Where keys, settings and units go; what is there already is kept.")],
     organization: Annotated[str, typer.Option(help="Name of the first organization.")],
-    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: the name in lower case.")] = None,
+    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: made of the name.")] = None,
     broker: Annotated[str | None, typer.Option(help="URL of a hosted broker that this bridge serves; default: only HTTP.")] = None,
     api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of PostgREST, on 127.0.0.1.")] = 3000,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the bridge's metrics, on 127.0.0.1.")] = 9464,
@@ -62,7 +62,7 @@ def init(
         try:
             _set_passwords(connection, place)
             _make_key(connection, place, broker)
-            found = _make_organization(connection, organization, organization.lower() if slug is None else slug)
+            found = _make_organization(connection, organization, common.slug_of(organization) if slug is None else slug)
         except psycopg.Error as error:
             reason = f": {error.diag.message_detail}" if error.diag.message_detail else ""
             common.fail(f"{error.diag.message_primary or common.whole(error)}{reason}")
@@ -74,17 +74,23 @@ def _deploy(connection: psycopg.Connection[Any], place: Path) -> None:
     sqitch = shutil.which("sqitch")
     if sqitch is None:
         common.fail("sqitch is not installed: it applies the migrations. Debian: apt-get install sqitch libdbd-pg-perl", common.WRONG)
-    environment = dict(os.environ)
+    # In a database that is in use, who waits for a lock holds up all who come after.
+    environment = {"PGOPTIONS": "-c lock_timeout=5s", **os.environ}
     if "TOPICBASE_PGMQ_SQL" not in environment and (package := importlib.util.find_spec("pgmq")) and package.origin:
         environment["TOPICBASE_PGMQ_SQL"] = str(Path(package.origin).parent / "sql" / "pgmq.sql")
     log = place / "deploy.log"
     changes = len(shipped.changes())
     typer.echo(f"deploying to {connection.info.dbname} what it lacks of {changes} changes (a minute or so from nothing; {log})")
     command = [sqitch, "--chdir", str(shipped.MIGRATIONS), "deploy", "--verify", f"db:pg:{connection.info.dbname}"]
-    with log.open("wb") as output:
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)
+    try:
+        with log.open("wb") as output:
+            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)
+    except OSError as error:
+        common.fail(f"{log} cannot be written: {error.strerror}", common.WRONG)
     if done.returncode:
         common.fail("the deploy failed, and was undone:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-12:]))
+    # A PostgREST that runs already knows only what was there when it started.
+    connection.execute("NOTIFY pgrst, 'reload schema'")
 
 
 def _kept(path: Path, make: Any) -> str:

@@ -104,19 +104,28 @@ def add_device(
 @devices.command("list")
 def list_devices(
     integration: Annotated[str | None, typer.Option(help="Id or name of an integration.")] = None,
+    organization: Annotated[str | None, typer.Option(help="Id or slug of an organization.")] = None,
     json: Json = False,
 ) -> None:
-    """List the devices of your organizations, or of one integration."""
+    """List the devices of your organizations, of one, or of one integration."""
     with common.api() as client:
-        rows = _devices(client, common.find(client, "device_integrations", integration, "name")["id"] if integration else None)
+        places: list[dict[str, Any]]
+        if integration is not None:
+            places = [{"integration_id": common.find(client, "device_integrations", integration, "name")["id"]}]
+        elif organization is not None:
+            places = [{"organization_id": common.organization(client, organization)}]
+        else:
+            # The API lists those of one organization at a time.
+            places = [{"organization_id": row["id"]} for row in client.rows("organizations", {"select": "id", "order": "slug"})]
+        rows = [row for place in places for row in _devices(client, place)]
         common.show_all(rows, ("external_id", "name", "last_seen_at", "last_data", "id"), json=json)
 
 
-def _devices(client: Api, integration_id: str | None) -> list[dict[str, Any]]:
+def _devices(client: Api, place: dict[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     cursor = None
     while True:
-        answer = client.call("list_devices", {"limit": PAGE, "cursor": cursor, "integration_id": integration_id})
+        answer = client.call("list_devices", {"limit": PAGE, "cursor": cursor, **place})
         rows += answer["devices"]
         cursor = answer["next_cursor"]
         if cursor is None:

@@ -21,7 +21,7 @@ User = Annotated[str, typer.Argument(help="Id of the user: the `sub` of their to
 @app.command("add")
 def add(
     name: Annotated[str, typer.Argument(help="Its name, for people.")],
-    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: the name in lower case.")] = None,
+    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: made of the name.")] = None,
     admin: Annotated[str | None, typer.Option(help="Id of the user who becomes its first admin.")] = None,
     json: Json = False,
 ) -> None:
@@ -33,7 +33,7 @@ def add(
     """
     with common.api() as client:
         admin_id = None if admin is None else common.id_of("--admin", admin, USER_HINT)
-        body = {"name": name, "slug": name.lower() if slug is None else slug, "admin_user_id": admin_id}
+        body = {"name": name, "slug": common.slug_of(name) if slug is None else slug, "admin_user_id": admin_id}
         common.show(client.call("create_organization", body), json=json)
 
 

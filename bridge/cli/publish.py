@@ -76,8 +76,20 @@ def _payloads(payload: str | None, file: Path | None, *, lines: bool, text: bool
         except OSError as error:
             common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
         return iter([{"payload": data, "payload_encoding": "base64"}])
-    values = (line.rstrip("\r\n") for line in sys.stdin) if lines else [sys.stdin.read() if payload is None else payload]
-    return ({"payload": value if text else common.json_or_text(value)} for value in values)
+    return ({"payload": value if text else common.json_or_text(value)} for value in _texts(payload, lines=lines))
+
+
+def _texts(payload: str | None, *, lines: bool) -> Iterator[str]:
+    """The argument, or what standard input has."""
+    try:
+        if payload is not None:
+            yield payload
+        elif lines:
+            yield from (line.decode().rstrip("\r\n") for line in sys.stdin.buffer)
+        else:
+            yield sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        common.fail("standard input is not UTF-8: --file /dev/stdin publishes its bytes", common.WRONG)
 
 
 def _show(rows: list[dict[str, Any]], *, json: bool) -> None:

@@ -35,6 +35,10 @@ def dead_letters(
     since: Annotated[str | None, typer.Option(help="Failed at or after this time.")] = None,
     until: Annotated[str | None, typer.Option(help="Failed before this time.")] = None,
     ids: Annotated[list[str] | None, typer.Option("--id", help="Only these, even if replayed before; may be given several times.")] = None,
+    patch: Annotated[
+        str | None, typer.Option(help="JSON object that replaces topic, payload, qos, retain or content_type of each.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="Id or name of the integration that gets them; default: each its own.")] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
@@ -48,12 +52,17 @@ def dead_letters(
     Examples:
       topicbase replay dead-letters demo --dry-run
       topicbase replay dead-letters demo --topic 'org_demo/#' --error integration_inactive --yes
+      topicbase replay dead-letters demo --error payload --patch '{"content_type": "application/json"}'
     """
+    changes = None if patch is None else common.json_or_text(patch)
+    if changes is not None and not isinstance(changes, dict):
+        common.fail(f"--patch {patch} is not a JSON object", common.WRONG)
     with common.api() as client:
         body: dict[str, Any] = {
             "organization_id": common.find(client, "organizations", organization, "slug")["id"],
             "topic": topic, "error": error, "since": common.time_of("--since", since), "until": common.time_of("--until", until),
-            "ids": [common.id_of("--id", one, "--dry-run shows them") for one in ids or []] or None,
+            "ids": [common.id_of("--id", one, "--dry-run shows them") for one in ids or []] or None, "patch": changes,
+            "to_integration_id": common.find(client, "device_integrations", to, "name")["id"] if to else None,
         }  # fmt: skip
         plan = client.call("replay_mqtt_dead_letters", {**body, "dry_run": True, "limit": MOST})
         _agree(plan, dry_run=dry_run, yes=yes, json=json)

@@ -55,7 +55,10 @@ def attempt(
 
 
 def _bytes(file: Path | None) -> bytes:
-    return file.read_bytes() if file is not None else sys.stdin.buffer.read()
+    try:
+        return file.read_bytes() if file is not None else sys.stdin.buffer.read()
+    except OSError as error:
+        common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
 
 
 def _show(answer: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Messages as they are stored."""
 
 import base64
-import json as jsons
 import re
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bridge import exact
 from bridge.api import Api, ApiError, RefusedError, UnreachableError, events
 from bridge.cli import common
 
@@ -49,13 +49,13 @@ def tail(
     if topic is not None and (not topic or re.search(r"[^/]\+|\+[^/]|[^/]#|#.", topic)):
         common.fail(f"{topic} is not a topic filter: + stands for a whole level, # for all levels that follow", common.WRONG)
     query = {key: value for key, value in (("direction", direction), ("filter", topic)) if value}
-    with common.api() as client:
+    with common.api(exact.loads) as client:
         if integration:
             query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"]
         url = common.source().values().get("TOPICBASE_STREAM_URL")
         try:
             for row in (_streamed if url and follow else _polled)(client, query, last, follow=follow):
-                common.as_json(row) if json else _show(row)
+                typer.echo(exact.dumps(row, ensure_ascii=False)) if json else _show(row)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
         except BrokenPipeError:
@@ -177,6 +177,6 @@ def _show(row: dict[str, Any]) -> None:
     if row["body"] is not None:
         payload = f"{len(base64.b64decode(row['body']))} bytes: {row['body'][:120]}"
     else:
-        payload = row["payload"] if isinstance(row["payload"], str) else jsons.dumps(row["payload"], ensure_ascii=False)
+        payload = row["payload"] if isinstance(row["payload"], str) else exact.dumps(row["payload"], ensure_ascii=False)
     line = f"{row['received_at'][:23]} {arrow} {row['topic']} {payload}"
     typer.echo(common.printable(line))

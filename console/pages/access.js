@@ -2,7 +2,7 @@ import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { moment } from '../format.js';
 import { Action, Badge, Card, Choice, Head, Table, Text, Waiting, say, useLoad } from '../parts.js';
-import { caller, isAdmin, organization } from '../state.js';
+import { caller, isAdmin, organization, signIn } from '../state.js';
 import { Credentials } from './credentials.js';
 
 const ROLES = [['member', 'Member'], ['admin', 'Admin']];
@@ -37,7 +37,8 @@ function Members() {
             <td><div class="buttons">${isAdmin.value && html`<${Action} small name=${`Remove ${m.user_id}`}
                 call=${rpc('remove_organization_member', { organization_id: id, user_id: m.user_id })}
                     sure=${sureOf(m, state.data)}
-                        done=${() => { say('Removed.'); state.reload(); }}>Remove<//>`}</div></td></tr>`)}<//><//>
+                        done=${() => { say('Removed.'); return m.user_id === caller.value.user_id ? signIn() : state.reload(); }}>Remove<//>`}</div>
+                            </td></tr>`)}<//><//>
         ${isAdmin.value && html`<div class="form">
             <${Text} label="User id" value=${user} set=${setUser} wide placeholder="00000000-0000-0000-0000-000000000000"
                 hint="The sub of their token, which is a UUID, not an e-mail address." />

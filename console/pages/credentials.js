@@ -1,7 +1,7 @@
 // Device logins: made, shown once, rotated, revoked, explained.
 import { html, useEffect, useState } from '../vendor/view.js';
 import { likeFor, request, rpc, view } from '../api.js';
-import { Action, Badge, Card, Choice, Code, Dialog, Table, Text, Waiting, When, say, useLoad } from '../parts.js';
+import { Action, Badge, Card, Check, Choice, Code, Dialog, Table, Text, Waiting, When, say, useLoad } from '../parts.js';
 import { Qr } from '../qr.js';
 import { address, snippets, topicOf } from '../snippets.js';
 import { isAdmin } from '../state.js';
@@ -87,6 +87,7 @@ export function Credentials({ organizationId, integrationId, integrations, devic
     const [open, setOpen] = useState(null); // [dialog, credential]
     const [typed, setTyped] = useState('');
     const [search, setSearch] = useState('');
+    const [ended, setEnded] = useState(false);
     useEffect(() => {
         const timer = setTimeout(() => setSearch(typed.trim()), 200);
         return () => clearTimeout(timer);
@@ -95,7 +96,7 @@ export function Credentials({ organizationId, integrationId, integrations, devic
     const query = {
         or: like ? `(username.ilike.${like},topic_prefix.ilike.${like})` : undefined,
         organization_id: organizationId && `eq.${organizationId}`, integration_id: integrationId && `eq.${integrationId}`,
-        device_id: device && `eq.${device.id}`, order: 'created_at.desc', limit: PAGE,
+        device_id: device && `eq.${device.id}`, status: ended ? undefined : 'eq.active', order: 'created_at.desc', limit: PAGE,
     };
     const state = useLoad((options) => request(view('mqtt_credentials', query), options), [JSON.stringify(query)], 5000);
     const close = () => setOpen(null);
@@ -106,22 +107,26 @@ export function Credentials({ organizationId, integrationId, integrations, devic
             onInput=${(e) => setTyped(e.currentTarget.value)} />`}
         ${isAdmin.value && choices.length > 0 &&
             html`<button type="button" class="primary" onClick=${() => setOpen(['new'])}>New login</button>`}</div>`}>
+        <${Check} label="Also those that were revoked or have expired" value=${ended} set=${setEnded} />
         <${Waiting} of=${state} empty=${rows.length === 0 &&
             (search ? `No login matches “${search}”.` : device ? 'No login is bound to this device; those of the whole organization may use its topics, too.' :
-                'No device has a login yet.')}>
-            <${Table} label="Logins" head=${['Username', 'Prefix', 'May', 'Status', 'Last used over HTTP', '']}>
+                'No device has a login.')}>
+            <${Table} label="Logins" head=${['Username', 'Prefix', 'May', 'Status', 'Last used', '']}>
                 ${rows.map((row) => html`<tr key=${row.id}>
                 <td class="mono">${row.username}</td>
                 <td class="mono break prefix">${row.topic_prefix.split('/').map((level) => html`${level}/<wbr />`)}</td>
                 <td>${[row.can_publish && 'publish', row.can_subscribe && 'subscribe'].filter(Boolean).join(', ')}</td>
-                <td><${Badge} state=${row.status} /></td><td><${When} at=${row.last_connected_at} /></td>
+                <td><${Badge} state=${row.status} /></td><td><${When} at=${row.last_connected_at} none="never" /></td>
                 <td><div class="buttons">${isAdmin.value && html`<button type="button" class="small"
                     onClick=${() => setOpen(['explain', row])} aria-label=${`Explain the access of ${row.username}`}>Explain</button>
                     ${row.status === 'active' && html`<button type="button" class="small" onClick=${() => setOpen(['rotate', row])}
                         aria-label=${`Rotate the password of ${row.username}`}>Rotate</button>
                     <${Action} small call=${rpc('revoke_mqtt_credentials', { credential_id: row.id })} name=${`Revoke ${row.username}`}
                         sure="The device can no longer log in, from its next request on."
-                            done=${() => { say('Revoked.'); state.reload(); }}>Revoke<//>`}`}</div></td></tr>`)}<//>
+                            done=${() => { say('Revoked.'); state.reload(); }}>Revoke<//>`}
+                    ${row.status !== 'active' && html`<${Action} small call=${rpc('delete_mqtt_credentials', { credential_id: row.id })}
+                        name=${`Delete ${row.username}`} sure="It is no longer listed here. The messages that it sent stay."
+                            done=${() => { say('Deleted.'); state.reload(); }}>Delete<//>`}`}</div></td></tr>`)}<//>
         <//>
         ${rows.length === PAGE && html`<p class="dim">The newest ${PAGE} are shown: search for others.</p>`}
         ${open?.[0] === 'new' && html`<${Generate} integrations=${choices} device=${device} close=${close} done=${state.reload} />`}

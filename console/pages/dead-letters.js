@@ -50,35 +50,35 @@ function Replay({ selection, topic, done }) {
     </div>`;
 }
 
+const reasonOf = (letter) => (letter.error_message ?? '').replaceAll(/"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d+/g, '…');
+
 function Reasons({ letters, chosen, choose }) {
     const groups = new Map();
-    for (const letter of letters) {
-        const reason = (letter.error_message ?? '').replaceAll(/"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d+/g, '…');
-        groups.set(reason, [...(groups.get(reason) ?? []), letter]);
-    }
+    for (const letter of letters) groups.set(reasonOf(letter), [...(groups.get(reasonOf(letter)) ?? []), letter]);
     return html`<${Card} title="Reasons" wide><ul class="list reasons">
         ${[...groups].sort((a, b) => b[1].length - a[1].length).map(([reason, found]) => html`<li key=${reason}>
         <button type="button" class="link grow break" aria-pressed=${chosen === reason}
-            onClick=${() => choose(chosen === reason ? null : reason, found)}>${reason || 'without a reason'}</button><strong>
+            onClick=${() => choose(chosen === reason ? null : reason)}>${reason || 'without a reason'}</button><strong>
                 ${count(found.length)}</strong></li>`)}</ul><//>`;
 }
 
 export default function DeadLetters() {
     const { id } = organization.value;
     const [open, setOpen] = useState(null);
-    const [reason, setReason] = useState(null); // [text, letters]
+    const [reason, setReason] = useState(null);
     const [replays, setReplays] = useState(false);
     const state = useLoad((options) => request(view('mqtt_dead_letters', { organization_id: `eq.${id}`, order: 'failed_at.desc', limit:
         PAGE }), options), [id], 5000);
-    const letters = reason?.[1] ?? state.data ?? [];
+    const all = state.data ?? [];
+    const chosen = all.some((letter) => reasonOf(letter) === reason) ? reason : null;
+    const letters = all.filter((letter) => chosen === null || reasonOf(letter) === chosen);
     const fresh = letters.filter((letter) => !letter.replayed_at);
     return html`<${Head} title="Dead letters" note="Messages that failed for good. They can be repaired and put back into the queue.">
         ${isAdmin.value && fresh.length > 0 && html`<button type="button" class="primary"
             onClick=${() => setReplays(true)}>Replay ${count(fresh.length)}…</button>`}
     <//>
     <${Waiting} of=${state} empty=${state.data?.length === 0 && 'None: every message was processed or is still waiting.'}>
-        <${Reasons} letters=${state.data ?? []} chosen=${reason?.[0]}
-            choose=${(text, found) => setReason(text === null ? null : [text, found])} />
+        <${Reasons} letters=${all} chosen=${chosen} choose=${setReason} />
         <${Table} label="Dead letters" head=${['Given up', 'Topic', 'Error', 'Attempts', '']}>
             ${letters.map((letter) => html`<tr key=${letter.id}>
             <td class="nowrap"><${When} at=${letter.failed_at} /></td><td>

@@ -1,12 +1,13 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
-import { moment } from '../format.js';
+import { count, moment } from '../format.js';
 import { useDevice } from '../live.js';
 import { Action, Badge, Card, Check, Dialog, Head, Presence, Problem, Table, Tabs, Text, Waiting, When, parsed, say, useLoad,
     withRows } from '../parts.js';
 import { go, href, isAdmin, organization, route } from '../state.js';
 import { Credentials } from './credentials.js';
 import { topicBy } from '../snippets.js';
+import { Download } from './export.js';
 import { Facts, Publish } from './message.js';
 import { MessageTable, SHOWN, useTail } from './messages.js';
 import { Readings } from './readings.js';
@@ -58,12 +59,42 @@ function Rename({ device, close, done }) {
     const [name, setName] = useState(device.name ?? '');
     const [metadata, setMetadata] = useState(JSON.stringify(device.metadata ?? {}));
     return html`<${Dialog} title="Edit the device" close=${close}><div class="form">
-        <${Text} label="Name" value=${name} set=${setName} wide />
+        <${Text} label="Name" value=${name} set=${setName} wide hint="Empty for its id in topics." />
         <${Text} label="Metadata (JSON)" value=${metadata} set=${setMetadata} wide area=${4} />
         <${Action} kind="primary" call=${() => rpc('sync_device', { integration_id: device.integration_id, external_id: device.external_id,
-            name: name || null, metadata: parsed(metadata || '{}', 'The metadata') })}
+            name: name || (device.name && device.external_id), metadata: parsed(metadata || '{}', 'The metadata') })}
             done=${() => { say('Saved.'); done(); close(); }}>Save<//>
     </div><//>`;
+}
+
+/** How far the deletion is, until it is done. */
+function Deletion({ id }) {
+    const [isDone, setDone] = useState(false);
+    const state = useLoad(async (options) => {
+        const found = await request(rpc('get_deletion', { deletion_id: id }), options);
+        setDone(found.state === 'done');
+        return found;
+    }, [id, isDone], isDone ? 0 : EVERY);
+    return html`<${Waiting} of=${state}>${state.data && html`<p role="status"><${Badge} state=${state.data.state} />${' '}
+        ${count(state.data.deleted.messages)} messages deleted${state.data.failure ? `; it is tried again: ${state.data.failure}` : ''}</p>`}<//>`;
+}
+
+const timeOf = (text) => (text ? new Date(text).toISOString() : undefined);
+
+/** Its messages of a span of time: to a file, and away. */
+function History({ device }) {
+    const [since, setSince] = useState('');
+    const [until, setUntil] = useState('');
+    const [deletion, setDeletion] = useState(null);
+    const query = { organization_id: device.organization_id, device_id: device.id, since: timeOf(since), until: timeOf(until) };
+    return html`<${Card} title="History"><div class="row">
+            <${Text} label="Received from" type="datetime-local" value=${since} set=${setSince} hint="Empty for the first message." />
+            <${Text} label="Received before" type="datetime-local" value=${until} set=${setUntil} hint="Empty for the last one." /></div>
+        <div class="row pager"><${Download} query=${query} name=${`${device.external_id}.csv`} />
+        ${isAdmin.value && html`<${Action} kind="danger" call=${() => rpc('delete_messages', { ...query, time: 'received' })}
+            sure=${`Delete the messages of ${device.external_id}${since || until ? ' in this span' : ''}, with their readings?`}
+            done=${setDeletion}>Delete the messages<//>`}</div>
+        ${deletion && html`<${Deletion} id=${deletion.id} />`}<//>`;
 }
 
 function Delete({ device }) {
@@ -85,7 +116,7 @@ export default function Device({ id }) {
         ['credentials', 'Credentials']];
     return html`<p class="crumbs"><a href=${href('devices')}>Devices</a></p><${Waiting} of=${state}>${device && html`
         <${Head} title=${device.name ?? device.external_id}
-            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} />${' '}
+            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} none="never" />${' '}
                 <${Presence} of=${device.presence} />`}>
             <button type="button" onClick=${() => setEdits(true)}>Edit</button>
         <//>
@@ -101,6 +132,7 @@ export default function Device({ id }) {
             ['Metadata', html`<code class="break">${JSON.stringify(device.metadata)}</code>`],
                 ['Newest telemetry', html`<code class="break">${JSON.stringify(device.last_data)}</code>`],
         ]} /></details>
+        <${History} device=${device} />
         ${isAdmin.value && html`<${Delete} device=${device} />`}
         ${edits && html`<${Rename} device=${device} close=${() => setEdits(false)} done=${state.reload} />`}`}<//>`;
 }

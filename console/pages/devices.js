@@ -124,7 +124,7 @@ function List() {
                     html`<div class="dim mono">${d.external_id}</div>`}</td>
                 <td><${Latest} device=${d} /></td>
                 <td class="sparks"><${Spark} points=${spark(d)} />${chief(d) && html`<div class="dim">${chief(d)}</div>`}</td>
-                <td class="nowrap"><${When} at=${d.last_seen_at} /><div class="dim"><${Presence} of=${presence(d)} /></div></td>
+                <td class="nowrap"><${When} at=${d.last_seen_at} none="never" /><div class="dim"><${Presence} of=${presence(d)} /></div></td>
             </tr>`)}
         <//>
         ${(cursors.length > 1 || state.data?.next_cursor) && html`<div class="row pager">

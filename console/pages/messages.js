@@ -5,6 +5,7 @@ import { count, moment, when } from '../format.js';
 import { Badge, Choice, Head, Problem, Table, Text } from '../parts.js';
 import { preview } from '../payload.js';
 import { keep, organization, route } from '../state.js';
+import { Download } from './export.js';
 import { MessageDialog } from './message.js';
 
 const KEPT = 1000;
@@ -25,7 +26,7 @@ export function MessageTable({ messages, label = 'Messages' }) {
         if (!rows.current.has(message)) rows.current.set(message, rowOf(message, set));
         return rows.current.get(message);
     }
-    return html`<${Table} label=${label} head=${['Time', 'Topic', 'Payload', 'Type']}>${messages.map(row)}<//>
+    return html`<div class="messages"><${Table} label=${label} head=${['Time', 'Topic', 'Payload', 'Type']}>${messages.map(row)}<//></div>
         ${open && html`<${MessageDialog} key=${open.id} message=${open} close=${() => set(null)} />`}`;
 }
 
@@ -117,6 +118,7 @@ export default function Messages() {
     return html`<${Head} title="Messages" note="As they are stored, the newest first.">
         ${!query.until && html`<button type="button" aria-pressed=${paused} class=${paused ? 'primary' : ''} onClick=${pause}>${paused ?
             `Resume${held.length ? ` (${count(held.length)} new)` : ''}` : 'Pause'}</button>`}
+        <${Download} query=${query} name="messages.csv" />
     <//>
     <div class="form filter">
         <${Text} label="Topic filter" value=${typed} set=${setTyped} wide placeholder=${`${topic_prefix}/devices/+/telemetry`}

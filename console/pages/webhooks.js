@@ -10,6 +10,7 @@ const STATES = [['', 'All'], ['waiting', 'Waiting'], ['delivered', 'Delivered'],
 
 /** What the deliveries of a receiver say of it: five failures in a row open its circuit, until the next attempt is due. */
 function circuit(subscription, deliveries) {
+    if (subscription.is_paused) return ['paused', 'nothing is posted until its subscription goes on'];
     if (subscription.callback_gone_at) return ['gone', 'answered 410 Gone; subscribe again to resume'];
     const tried = deliveries.filter((d) => d.attempted_at).sort((a, b) => b.attempted_at.localeCompare(a.attempted_at));
     if (!tried.length) return ['idle', 'nothing was posted lately'];
@@ -67,7 +68,7 @@ function Hook({ subscription }) {
             <${Action} call=${rpc('replay_mqtt_callback_deliveries', { subscription_id: subscription.id })}
                 done=${(answer) => { say(`${count(answer.replayed)} will be posted again.`); state.reload(); }}>Post dead ones again<//>`}
         <//>
-        ${!status && html`<p><${Badge} state=${{ open: 'open', failing: 'waiting', closed: 'active', gone: 'gone' }[circuitState] ??
+        ${!status && html`<p><${Badge} state=${{ open: 'open', failing: 'waiting', closed: 'active', gone: 'gone', paused: 'paused' }[circuitState] ??
             'idle'}>receiver: ${circuitState}<//> <span class="dim">${why} ${at && html`<${When} at=${at} />`}</span></p>`}
         <div class="segments" role="group" aria-label="Status">
             ${STATES.map(([key, text]) => html`<button key=${key} type="button" aria-pressed=${status === key}

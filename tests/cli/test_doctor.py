@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bridge import sealing
-from bridge.cli.doctor import _maintenance
+from bridge.cli.doctor import _functions, _maintenance
 from tests.bridge.pgbouncer import pgbouncer
 from tests.bridge.support import status as status_of
 from tests.cli.conftest import Cli, bridge_environment, run
 from tests.support.api import Api
-from tests.support.stack import TEMPLATE, Stack, start_stack
+from tests.support.stack import ROOT, TEMPLATE, Stack, start_stack
 from tests.support.tenant import make_tenant
 from tests.support.waiting import wait_until
 
@@ -175,6 +175,25 @@ def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
     finally:
         undone(own, "GRANT USAGE ON SCHEMA sqitch TO mqtt_owner")
     assert "migrations" not in doctor()
+
+
+def test_a_change_that_is_deployed_as_an_earlier_release_had_it(own: Stack, doctor: Doctor) -> None:
+    name = min(str(path.relative_to(ROOT / "deploy")) for path in (ROOT / "deploy").glob("*/*@*.sql")).split("@")[0]
+    newest = f"SELECT * FROM sqitch.changes WHERE change = '{name}' ORDER BY committed_at DESC LIMIT 1"
+    aside = f"CREATE TABLE aside AS {newest}; SET session_replication_role = replica"
+    undone(own, f"{aside}; DELETE FROM sqitch.changes AS c USING aside AS a WHERE c.change_id = a.change_id")
+    try:
+        found = doctor()["migrations"]
+        assert (found["state"], found["words"].endswith(f"are not deployed: {name}")) == ("fault", True), found
+        assert "sqitch deploy --verify" in found["fix"]
+    finally:
+        undone(own, "SET session_replication_role = replica; INSERT INTO sqitch.changes SELECT * FROM aside; DROP TABLE aside")
+    assert "migrations" not in doctor()
+
+
+def test_functions_of_a_release_that_is_not_deployed_yet() -> None:
+    found = _functions({"functions": [{"name": "api.gone", "signature": "api.gone()", "body": None}], "changes": {}})
+    assert (found.state, str(found.fix).startswith("sqitch deploy --verify")) == ("fault", True)
 
 
 def test_a_script_that_was_edited_after_its_deploy(own: Stack, doctor: Doctor) -> None:

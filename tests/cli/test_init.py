@@ -105,8 +105,11 @@ def test_an_empty_database_gets_a_message(wheel: Path, first: Path, tmp_path: Pa
         assert not [path.name for path in place.iterdir() if path.stat().st_mode & 0o077 and path.suffix not in (".service", ".log")]
         assert f"ExecStart={sys.executable} -m bridge run" in (place / "topicbase.service").read_text()
         before = {path.name: path.read_bytes() for path in place.iterdir() if path.name not in ("admin.token", "deploy.log")}
-        again = topicbase(*options, **superuser)
-        assert again.returncode == 0, again.stdout + again.stderr
+        with stack.connect(dbname="fresh") as listener:
+            listener.execute("LISTEN pgrst")
+            again = topicbase(*options, **superuser)
+            assert again.returncode == 0, again.stdout + again.stderr
+            assert [told.payload for told in listener.notifies(timeout=PATIENCE, stop_after=1)] == ["reload schema"]
         assert {name: (place / name).read_bytes() for name in before} == before
         with psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=fresh passfile={stack.run_dir / 'pgpass'}") as db:
             assert db.execute("SELECT api.get_api_version() ->> 'version'").fetchone() == (__version__,)

@@ -36,6 +36,7 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     slug, admin_id, member_id = f"c{uuid.uuid4().hex[:10]}", str(uuid.uuid4()), str(uuid.uuid4())
     service, admin = app(stack.token("service_role")), app(stack.token("authenticated", admin_id))
     organization = row(service, "org", "add", f"Firm {slug}", "--slug", slug, "--admin", admin_id)
+    assert row(service, "org", "add", f"Café & Söhne {slug}")["slug"] == f"cafe-sohne-{slug}"
     assert organization["topic_prefix"] == f"org_{slug}"
     assert [one["slug"] for one in rows(admin, "org", "list")] == [slug], "and only the caller's own"
     assert row(service, "org", "show", slug)["id"] == organization["id"]
@@ -93,6 +94,23 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     gone = row(admin, "org", "remove", slug, "--confirm", f"Firm {slug}")
     assert row(admin, "delete", "show", gone["id"], "--wait")["state"] == "done"
     assert service("org", "show", slug).returncode == 1
+
+
+def test_devices_of_several_organizations(tenant: Callable[..., Tenant], app: Apps, stack: Stack, tmp_path: Path) -> None:
+    owner, other = tenant(), tenant()
+    with stack.connect() as db:
+        db.execute(
+            "INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (%s, %s, 'member')",
+            (other.organization_id, owner.member_id),
+        )
+    for one, name in ((owner, "mine"), (other, "theirs")):
+        row(app(one.admin), "devices", "add", one.integration_id, name)
+    member = app(owner.member)
+    assert {one["external_id"] for one in rows(member, "devices", "list")} == {"mine", "theirs"}
+    assert [one["external_id"] for one in rows(member, "devices", "list", "--organization", other.slug)] == ["theirs"]
+    assert [one["external_id"] for one in rows(member, "devices", "list", "--integration", owner.integration_id)] == ["mine"]
+    ended = member("export", "readings", "--organization", other.slug, "-o", str(tmp_path / "readings.csv"))
+    assert (ended.returncode, ended.stderr) == (0, "topicbase: 0 rows exported\n")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +183,9 @@ def test_bin_topicbase_is_the_admin_of_the_local_stack(stack: Stack) -> None:
     listed = stack.run("topicbase", "org", "list", "--json")
     assert json.loads(listed.stdout)["slug"] == "demo"
     assert stack.run("topicbase", "devices", "list", "--json").returncode == 0
+    limited = stack.run("topicbase", "org", "limit", "demo", "max_calls=500", "--json")
+    assert json.loads(limited.stdout)["max_calls"] == 500
+    assert stack.run("topicbase", "org", "limit", "demo", "max_calls=none").returncode == 0
     assert (ROOT / "bin/topicbase").exists()
 
 

@@ -15,10 +15,11 @@ import pytest
 from tests.bridge.support import Peer, publish, receipts
 from tests.bridge.test_inbound import history
 from tests.bridge.test_outbound import prefix
-from tests.cli.conftest import PROGRAM, Cli
+from tests.cli.conftest import PROGRAM, ROOT, Cli
 from tests.cli.conftest import run as program
+from tests.support.api import Api
 from tests.support.stack import Stack
-from tests.support.tenant import Tenant
+from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
 Tenants = Callable[..., Tenant]
@@ -43,6 +44,15 @@ def test_a_message_is_published(tenant: Tenants, peer: Callable[..., Peer], app:
     assert device.next().payload == b"\x00\xff"
     (receipt,) = member("publish", owner.integration_id, topic, "1", "--json").stdout.splitlines()
     assert json.loads(receipt)["state"] == "acknowledged"
+
+
+@pytest.mark.parametrize("option", [(), ("--lines",)])
+def test_bytes_from_stdin_that_are_no_text(stack: Stack, tenant: Tenants, option: tuple[str, ...]) -> None:
+    owner = tenant()
+    environment = {"PATH": os.environ["PATH"], "TOPICBASE_API_URL": stack.api_url, "TOPICBASE_TOKEN": owner.member}
+    topic = f"{prefix(owner)}/devices/d/commands"
+    ended = program("publish", "main", topic, *option, environment=environment, input="\udcff", errors="surrogateescape")
+    assert (ended.returncode, ended.stderr) == (2, "topicbase: standard input is not UTF-8: --file /dev/stdin publishes its bytes\n")
 
 
 def test_lines_in_their_order(tenant: Tenants, peer: Callable[..., Peer], app: Apps) -> None:
@@ -178,6 +188,17 @@ def payload(lines: "queue.SimpleQueue[str]") -> int:
     return int(json.loads(lines.get(timeout=PATIENCE))["payload"])
 
 
+def test_tail_keeps_every_digit(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    device, text = owner.device(), '{"n": 12345678901234567890.250}'
+    body = f'{{"topic": "{device.topic()}", "payload": {text}}}'
+    assert device.api.call("mqtt_ingest", data=body, headers=device.headers).ok
+    history(stack, owner, 1)
+    member = app(owner.member)
+    assert text in member("tail", "--no-follow", "--json").stdout
+    assert member("tail", "--no-follow").stdout.endswith(f" {text}\n")
+
+
 def test_what_moves_the_cursor_is_shown_and_not_obeyed(stack: Stack, tenant: Tenants, app: Apps) -> None:
     owner = tenant()
     owner.device().send("\x1b[2Jgone\r\nline\u202e")
@@ -218,6 +239,48 @@ def test_dead_letters_are_replayed_once(stack: Stack, tenant: Tenants, app: Apps
     assert row is not None
     assert admin("replay", "dead-letters", owner.slug, "--id", str(row[0]), "--yes").stdout == "1 replayed\n"
     assert admin("replay", "dead-letters", str(uuid.uuid4()), "--yes").returncode == 1
+
+
+def test_dead_letters_are_mended_on_the_way(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    kill_letters(stack, owner, 2)
+    admin, topic = app(owner.admin), f"{prefix(owner)}/devices/d/mended"
+    ended = admin("replay", "dead-letters", owner.slug, "--patch", "{topic", "--yes")
+    assert (ended.returncode, "is not a JSON object" in ended.stderr) == (2, True)
+    ended = admin("replay", "dead-letters", owner.slug, "--patch", '{"color": 1}', "--yes")
+    assert (ended.returncode, "no keys other than topic, payload" in ended.stderr) == (1, True)
+    to = owner.integration("mqtt_hosted")
+    patch = json.dumps({"topic": topic, "payload": {"mended": True}})
+    assert admin("replay", "dead-letters", owner.slug, "--patch", patch, "--to", to, "--yes").stdout == "2 replayed\n"
+    found = history(stack, owner, 2)
+    assert [(one["topic"], one["payload"]) for one in found] == [(topic, {"mended": True})] * 2
+    assert {one["integration_id"] for one in owner.api.rows("mqtt_messages", token=owner.member, topic=f"eq.{topic}")} == {to}
+
+
+def test_a_restart_of_the_database_does_not_end_tail(fresh_stack: Callable[..., Stack]) -> None:
+    own = fresh_stack(without=("gateway",))
+    owner = make_tenant(own, Api(own.api_url))
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment |= {"TOPICBASE_API_URL": own.api_url, "TOPICBASE_TOKEN": owner.member}
+    shown: queue.SimpleQueue[str] = queue.SimpleQueue()
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with subprocess.Popen(
+        [PROGRAM, "tail", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        for output, lines in ((following.stdout, shown), (following.stderr, said)):
+            threading.Thread(target=note, args=(output, lines), daemon=True).start()
+        try:
+            assert "waiting for the first" in said.get(timeout=PATIENCE)
+            own.run("stop", "postgres")
+            assert "does not reach its database" in said.get(timeout=PATIENCE)
+            own.run("start", "postgres")
+            wait_until(lambda: owner.api.call("get_caller", token=owner.member).ok, what="the API")
+            assert owner.device().send({"n": 1}).ok
+            assert json.loads(shown.get(timeout=PATIENCE))["payload"] == {"n": 1}
+        finally:
+            following.kill()
 
 
 def test_stored_messages_are_published_once_more(stack: Stack, tenant: Tenants, peer: Callable[..., Peer], app: Apps) -> None:

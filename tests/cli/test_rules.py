@@ -21,3 +21,5 @@ def test_what_rules_make_of_a_message(tenant: Callable[..., Tenant], app: Callab
     owner.api.ok("upsert_payload_rule", rule, token=owner.admin)
     transformed = attempt("rules", "try", owner.integration_id, "means", '{"v": [1, 2]}')
     assert transformed.stdout.splitlines()[1:] == ['  transformed: {"mean": 1.5}', "  telemetry of d", "    mean = 1.5"]
+    missing = attempt("rules", "try", owner.integration_id, "means", "--file", "/nowhere/x")
+    assert (missing.returncode, missing.stderr) == (2, "topicbase: /nowhere/x cannot be read: No such file or directory\n")

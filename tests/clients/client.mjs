@@ -1,5 +1,5 @@
 // An app on clients/typescript. Reads commands, one JSON object a line, and answers each with what the client returned or threw.
-//   {"call": name, "args": {…}}   {"list": "messages", "args": {…}}   {"provide": method, "args": […]}   {"verify": […arguments of verifyWebhook]}
+//   {"call": name, "args": {…}, "url": of another server}   {"list": "messages", "args": {…}}   {"provide": method, "args": […]}   {"verify": […arguments of verifyWebhook]}
 import { createInterface } from "node:readline";
 import { MqttIntegrationProvider, Topicbase, verifyWebhook } from "topicbase-client";
 
@@ -7,8 +7,8 @@ const { API_URL: url, TOKEN, ORGANIZATION_ID: organizationId, INTEGRATION_ID } =
 const client = new Topicbase({ url, token: async () => TOKEN, organizationId });
 const provider = new MqttIntegrationProvider(client, INTEGRATION_ID);
 
-async function answer({ call, list, provide, verify, args = {} }) {
-  if (call) return client.call(call, args);
+async function answer({ call, url, list, provide, verify, args = {} }) {
+  if (call) return (url ? new Topicbase({ url }) : client).call(call, args);
   if (provide) return provider[provide](...args);
   if (verify) return verifyWebhook(...verify);
   const rows = [];

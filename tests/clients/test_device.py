@@ -7,11 +7,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from topicbase_client import BufferFullError, Device, Live, Topicbase
+from topicbase_client import BufferFullError, Device, Live, Topicbase, TopicbaseError
 
 from tests.clients.conftest import MosquittoClient
 from tests.support import api
 from tests.support.loop import Loop
+from tests.support.portal import portal
 from tests.support.ports import held_port
 from tests.support.proxy import Proxy, Trap
 from tests.support.stack import Stack
@@ -56,6 +57,18 @@ def stored(home: Tenant, topic: str, count: int) -> list[Any]:
 
 def is_sprung(proxy: Proxy) -> bool:
     return proxy.trap is None
+
+
+def test_answers_of_others_lose_nothing() -> None:
+    rejected: list[Any] = []
+    answers = [(200, "<html>"), (200, "[]"), (400, "<html>"), (202, '{"accepted": 2, "rejected": []}')]
+    with portal(*answers) as (url, asked):
+        with Device(url, "u", "p", "c", on_rejected=lambda *refused: rejected.append(refused)) as device:
+            device.send("a/b", 1)
+            assert device.flush(60)
+        assert (len(asked), rejected) == (len(answers), [])
+    with portal((200, "<html>")) as (url, _), Topicbase(url) as client, pytest.raises(TopicbaseError, match="answer_invalid: Status 200"):
+        client.call("get_caller")
 
 
 def device_of(login: api.Device, url: str, **options: Any) -> Device:

@@ -14,6 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.clients.conftest import NodeApp
+from tests.support.portal import portal
 from tests.support.quickstart import quickstart, run, running
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
@@ -107,6 +108,9 @@ def test_calls_send_the_organization_and_errors_are_the_apis(home: Tenant, app: 
     assert (error["name"], error["status"], error["slug"]) == ("TopicbaseError", 400, "messages_empty")
     assert error["detail"] in error["message"]
     assert error["hint"] in error["message"]
+    with portal((200, "<html>")) as (url, _):
+        error = app.ask(call="get_caller", url=url)["error"]
+    assert (error["name"], error["status"], error["slug"]) == ("TopicbaseError", 200, "answer_invalid")
 
 
 def test_pages(home: Tenant, app: App) -> None:

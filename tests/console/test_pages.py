@@ -1,5 +1,6 @@
 """The console in a browser: what each page shows and does, and that nobody sees another organization."""
 
+import csv
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from bridge.cli.export import MESSAGE
 from tests.console.conftest import Visit
 from tests.support.api import Device
 from tests.support.stack import Stack
@@ -114,6 +116,55 @@ def test_devices(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.get_by_role("link", name="tank")).to_have_count(0)
     row.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1, name="boiler")).to_be_visible()
+
+
+def test_a_device_that_has_never_sent(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    body = {"integration_id": other.integration_id, "external_id": "silent", "name": "Silent"}
+    other.api.ok("sync_device", body, token=other.admin)
+    page = visit(other.admin, other.slug, "devices").page
+    expect(page.get_by_role("row", name="Silent")).to_contain_text("never")
+    page.get_by_role("link", name="Silent").click()
+    expect(page.get_by_text("last seen never")).to_be_visible()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    dialog(page).get_by_label("Name").fill("")
+    dialog(page).get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", level=1, name="silent", exact=True)).to_be_visible()
+
+
+def test_the_history_of_a_device_is_saved_and_deleted(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    device = other.device()
+    for payload in ('{"t": 1.50, "n": 12345678901234567890.25}', '"a, \\"b\\"\\nc"', "null"):
+        body = f'{{"topic": "{device.topic("meter")}", "payload": {payload}}}'
+        assert device.api.call("mqtt_ingest", data=body, headers=device.headers).status_code == 202
+    wait_until(lambda: len(messages(other)) == 3, what="the messages")
+    assert device.send({"t": 1}, device.topic("other")).ok
+    wait_until(lambda: len(messages(other)) == 4, what="the other's message")
+    page = visit(other.admin, other.slug, f"devices/{device_id(other, 'meter')}").page
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert saved.value.suggested_filename == "meter.csv"
+    with saved.value.path().open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["payload"] for row in rows] == ['{"n":12345678901234567890.25,"t":1.50}', '"a, \\"b\\"\\nc"', "null"]
+    assert set(rows[0]) == set(MESSAGE)
+    page.get_by_role("button", name="Delete the messages", exact=True).click()
+    page.get_by_role("button", name="Yes: Delete the messages").click()
+    expect(page.get_by_text("3 messages deleted")).to_be_visible()
+    expect(page.locator(".badge", has_text="done")).to_be_visible()
+    assert [row["topic"] for row in messages(other)] == [device.topic("other")]
+    page = visit(other.member, other.slug, "messages").page
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert len(saved.value.path().read_text().splitlines()) == 2
+
+
+def test_messages_on_a_phone(visit: Visits, home: Tenant, device: Device) -> None:
+    page = visit(home.member, home.slug, "messages", viewport={"width": 390, "height": 844}).page
+    place = page.locator("td", has_text="temperature").first.bounding_box()
+    assert place is not None
+    assert 0 <= place["x"] <= place["x"] + place["width"] <= 390
 
 
 def test_long_names_and_texts_stay_within_the_page(visit: Visits, tenant: Callable[..., Tenant]) -> None:
@@ -386,6 +437,21 @@ def test_dead_letters(visit: Visits, home: Tenant, dead_letters: Callable[[Tenan
     wait_until(lambda: len(messages(home, topic=f"eq.{topic}")) == 2, what="the replay by curl")
 
 
+def test_dead_letters_of_one_reason_are_replayed_once(
+    visit: Visits, tenant: Callable[..., Tenant], dead_letters: Callable[[Tenant, int], str]
+) -> None:
+    other = tenant()
+    dead_letters(other, 2)
+    page = visit(other.admin, other.slug, "dead-letters").page
+    page.locator(".reasons button").click()
+    page.get_by_role("button", name="Replay 2…").click()
+    dialog(page).get_by_role("button", name="Replay", exact=True).click()
+    expect(dialog(page).get_by_test_id("report")).to_contain_text("2 put back into the queue.")
+    dialog(page).get_by_role("button", name="Close").click()
+    expect(page.get_by_text("replayed", exact=True)).to_have_count(2)
+    expect(page.get_by_role("button", name=re.compile(r"^Replay \d"))).to_have_count(0)
+
+
 def test_webhooks(visit: Visits, home: Tenant, device: Device) -> None:
     url = "http://127.0.0.1:9/in"  # the discard port: nothing listens
     topic = device.topic("boiler", "hook")
@@ -405,6 +471,8 @@ def test_webhooks(visit: Visits, home: Tenant, device: Device) -> None:
     expect(dialog(page).get_by_test_id("secret")).to_have_text(re.compile(r"^whsec_"))
     dialog(page).get_by_role("button", name="Close").click()
     assert '{"replayed": 0}' in visitor.curl(page, "Post dead ones again").replace('":', '": ').replace("  ", " ")
+    home.api.ok("mqtt_subscribe", {**body, "is_paused": True}, token=home.admin)
+    expect(page.get_by_text("receiver: paused")).to_be_visible()
 
 
 def test_access(visit: Visits, home: Tenant, device: Device) -> None:
@@ -429,7 +497,11 @@ def test_access(visit: Visits, home: Tenant, device: Device) -> None:
     expect(dialog(page).get_by_test_id("explanation")).to_contain_text("does not match any filter")
     dialog(page).get_by_role("button", name="Close").click()
     visitor.curl(page, f"Revoke {username}")
+    expect(page.get_by_role("row", name=username)).to_have_count(0)
+    page.get_by_label("Also those that were revoked or have expired").check()
     expect(page.get_by_role("row", name=username)).to_contain_text("revoked")
+    visitor.curl(page, f"Delete {username}")
+    expect(page.get_by_role("row", name=username)).to_have_count(0)
     member = "12345678-1234-4234-8234-123456789abc"
     page.get_by_label("User id").fill(member)
     page.get_by_role("button", name="Invite or change member", exact=True).click()
@@ -437,6 +509,14 @@ def test_access(visit: Visits, home: Tenant, device: Device) -> None:
     page.get_by_role("button", name=f"Remove {member}", exact=True).click()
     page.get_by_role("button", name=f"Remove {member}").or_(page.get_by_role("button", name="Yes: Remove")).first.click()
     expect(page.get_by_role("row", name=member)).to_have_count(0)
+
+
+def test_who_leaves_an_organization_sees_it_no_longer(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    page = visit(other.admin, other.slug, "access").page
+    page.get_by_role("button", name=f"Remove {other.admin_id}", exact=True).click()
+    page.get_by_role("button", name="Yes: Remove").click()
+    expect(page.get_by_text("No organization yet")).to_be_visible()
 
 
 def test_a_member_is_offered_what_a_member_may(visit: Visits, home: Tenant, device: Device) -> None:

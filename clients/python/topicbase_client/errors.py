@@ -24,14 +24,20 @@ def unreachable(error: httpx.HTTPError) -> TopicbaseError:
 
 
 def answer_of(response: httpx.Response) -> Any:
-    """The JSON of an answer; raises TopicbaseError for a refusal."""
+    """The JSON of an answer; raises TopicbaseError for a refusal, and for what is not an answer of the API."""
     try:
-        body = response.json()
+        body, is_json = response.json(), True
     except ValueError:
-        body = None
-    if response.is_success:
+        body, is_json = None, not response.content
+    if response.is_success and is_json:
         return body
-    if not (isinstance(body, dict) and isinstance(body.get("message"), str)):
+    if response.is_success:
+        body = {
+            "message": "answer_invalid",
+            "details": f"Status {response.status_code} without JSON.",
+            "hint": "Is the URL that of the API?",
+        }
+    elif not (isinstance(body, dict) and isinstance(body.get("message"), str)):
         body = {"message": "answer_invalid", "details": f"Status {response.status_code} without an error of the API."}
     after = response.headers.get("Retry-After", "")
     raise TopicbaseError(

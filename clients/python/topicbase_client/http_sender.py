@@ -42,7 +42,8 @@ class HttpSender:
             self._send(batch)
             self._failures = 0
         except TopicbaseError as error:
-            if error.status in {400, 413}:
+            # What somebody else on the way refuses, a proxy or a portal, says nothing of the message; but it may be too large for them.
+            if error.status == 413 or (error.status == 400 and error.slug != "answer_invalid"):
                 self._divide(batch, error)
                 return
             self._outbox.failed(error)
@@ -54,6 +55,8 @@ class HttpSender:
         except httpx.HTTPError as error:
             raise unreachable(error) from error
         answer = answer_of(response)
+        if not isinstance(answer, dict) or "rejected" not in answer:
+            raise TopicbaseError(response.status_code, "answer_invalid", "The answer is not that of mqtt_ingest_batch.")
         refused = {fault["index"]: fault["code"] for fault in answer["rejected"]}
         self._most = min(MOST_MESSAGES, 2 * self._most)
         for index, slug in refused.items():

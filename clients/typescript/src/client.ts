@@ -64,7 +64,13 @@ export class Topicbase {
     }
     const response = await this.#post(`/rpc/${name}`, body, options?.signal);
     if (!response.ok) throw await errorOf(response);
-    return (await response.json()) as Answer<Name>;
+    try {
+      return (await response.json()) as Answer<Name>;
+    } catch (cause) {
+      if (options?.signal?.aborted) throw options.signal.reason;
+      const detail = `Status ${response.status} without JSON: ${String(cause)}`;
+      throw new TopicbaseError(response.status, "answer_invalid", detail, "Is the URL that of the API?", null, { cause });
+    }
   }
 
   /** All devices, page by page, as `list_devices`; `limit` is the size of a page. */
