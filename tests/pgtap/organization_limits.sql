@@ -1,6 +1,6 @@
 -- Limits that an operator sets for one organization, each where what it limits is taken: bytes, the workers' time, integrations, calls, stream.
 \ir setup.psql
-SELECT plan(35);
+SELECT plan(36);
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 
 -- Bytes.
@@ -115,6 +115,11 @@ UPDATE mqtt.organizations SET max_subscriptions = :present + 2 WHERE id = :'org_
 SELECT act_as('authenticated', :'alice');
 SELECT lives_ok(format('SELECT api.mqtt_subscribe(%L, %L)', :'external', 'limit/2'), 'another one, where an operator allows more');
 SELECT refuses(format('SELECT api.mqtt_subscribe(%L, %L)', :'external', 'limit/3'), 'PT409', 'subscription_limit_reached', 'so many');
+-- An API key for one integration does not see those of the others.
+SELECT set_config('request.jwt.claims', jsonb_build_object('role', 'authenticated', 'sub', :'unknown', 'api_key', jsonb_build_object(
+    'organization_id', :'org_alice', 'scope', 'admin', 'integration_ids', jsonb_build_array(:'hosted')
+))::text, true) \g /dev/null
+SELECT refuses(format('SELECT api.mqtt_subscribe(%L, %L)', :'hosted', 'org_alice/limit/3'), 'PT409', 'subscription_limit_reached', 'by a key for another integration, too');
 
 -- Calls and connections to the stream.
 SELECT act_as('none');
