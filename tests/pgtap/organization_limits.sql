@@ -1,6 +1,6 @@
 -- Limits that an operator sets for one organization, each where what it limits is taken: bytes, the workers' time, integrations, calls, stream.
 \ir setup.psql
-SELECT plan(36);
+SELECT plan(37);
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 
 -- Bytes.
@@ -95,6 +95,11 @@ SELECT refuses(
         'SELECT api.upsert_integration(%L, %L, %L, integration_id => (SELECT id FROM api.device_integrations WHERE name = %L), status => %L)',
         :'org_alice', 'third', 'mqtt_hosted', 'third', 'active'
     ), 'PT409', 'integration_limit_reached', 'which cannot be switched on'
+);
+SELECT api.upsert_integration(:'org_alice', 'off ' || n, 'mqtt_hosted', status => 'inactive') FROM generate_series(4, 20) AS n \g /dev/null
+SELECT refuses(
+    format('SELECT api.upsert_integration(%L, %L, %L, status => %L)', :'org_alice', 'off 21', 'mqtt_hosted', 'inactive'),
+    'PT409', 'integration_limit_reached', 'and of those no more than ten times as many', '%has 20 integrations%'
 );
 SELECT act_as('authenticated', :'bob');
 SELECT lives_ok(format('SELECT api.upsert_integration(%L, %L, %L)', :'org_bob', 'third', 'mqtt_hosted'), 'another organization has its own');
