@@ -157,9 +157,8 @@ class _Reader:
                 text = self.scalar(field["type"], values[-1])
             if text:
                 members.append(self.step(f"{string(field['name'])}:{text}"))
-        for field in self.defaults[kind]:
-            if field["number"] not in found:
-                members.append(self.step(f"{string(field['name'])}:{self.default(field['type'])}"))
+        absent = [field for field in self.defaults[kind] if field["number"] not in found]
+        members += [self.step(f"{string(field['name'])}:{self.default(field['type'])}") for field in absent]
         return "{" + ",".join(members) + "}"
 
 
