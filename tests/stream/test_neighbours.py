@@ -86,11 +86,11 @@ def test_readers_of_the_history(
             frames.send(type="subscribe", id=str(number), **subscription)
     began = time.monotonic()
     viewers.events(home.admin).response.close()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0
     db.execute("DELETE FROM mqtt.organization_members WHERE user_id = %s", (home.member_id,))
     began = time.monotonic()
     assert ending.next().data["code"] == "membership_ended"
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
     for frames in readers:
         frames.connection.close_socket()  # nobody reads what would come before the end
 
