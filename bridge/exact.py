@@ -39,9 +39,10 @@ def loads_finite(text: str | bytes) -> Any:
     return json.loads(text, parse_float=_finite_float, parse_int=_finite_int, parse_constant=_refuse)
 
 
-def dumps(value: Any, *, ensure_ascii: bool = True) -> str:
+def dumps(value: Any, *, ensure_ascii: bool = True, is_compact: bool = False) -> str:
     """JSON of what `loads` returns. Raises ValueError for NaN and infinities."""
-    text = json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False, default=_marked)
+    separators = (",", ":") if is_compact else None
+    text = json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False, default=_marked, separators=separators)
     return _MARKED.sub(r"\1", text) if _MARK in text else text
 
 

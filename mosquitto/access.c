@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { OWN, TEST, KINDS }; /* of a login's sessions: a device's, and a connection test's */
 enum { KEY = 16, SALT = 16, DIGEST = 32, MAX_PASSWORD = 1024, LOOK_MS = 50, WRITE_MS = 1000, KICKS_PER_TURN = 50 };
 
 /* A topic with a retained message, by its hash; size is 0 after the message was removed, and topic at a place that was never taken. */
@@ -44,8 +45,8 @@ struct organization {
 struct login {
     const char *username, *client_id, *hashes, *filters; /* filters: strings one after the other, the last one empty */
     size_t max_subscriptions;
-    unsigned char used[DIGEST]; /* the hash that let its last session in */
-    bool was_used;
+    unsigned char used[KINDS][DIGEST]; /* the hash that let its last session of each kind in */
+    bool was_used[KINDS];
     uint64_t *subscriptions; /* their hashes */
     size_t subscription_count;
     unsigned sessions; /* that were not written yet */
@@ -62,7 +63,7 @@ struct table {
 static struct table now;
 static struct organization **organizations; /* by name; never freed: its retained messages may outlive its logins */
 static size_t organization_count, organization_room;
-static char **kicks; /* usernames whose sessions are to be cut */
+static char **kicks; /* usernames, and client ids of connection tests, whose sessions are to be cut */
 static size_t kick_count, kick_room;
 static char *path, *sessions_path;
 static size_t new_sessions; /* not written yet */
@@ -231,7 +232,8 @@ static bool is_that(const unsigned char *salt, const unsigned char *digest, cons
 
 /* ------------------------------------------------------------------------------------------------------------------- a replaced file */
 
-static void plan_kick(const char *username) {
+/* Of a test its client id, which has a ~ where a username has none. */
+static void plan_kick(const struct login *login, int kind) {
     if (kick_count == kick_room) {
         size_t room = kick_room ? 2 * kick_room : 64;
         char **more = realloc(kicks, room * sizeof *more);
@@ -239,7 +241,11 @@ static void plan_kick(const char *username) {
         kicks = more;
         kick_room = room;
     }
-    if ((kicks[kick_count] = strdup(username)) != NULL) kick_count++;
+    size_t room = strlen(kind == TEST ? login->client_id : login->username) + sizeof "~test";
+    char *name = malloc(room);
+    if (name == NULL) return;
+    snprintf(name, room, "%s%s", kind == TEST ? login->client_id : login->username, kind == TEST ? "~test" : "");
+    kicks[kick_count++] = name;
 }
 
 /* What sessions did so far goes over to the new table; those whose login or password is gone are to be cut. */
@@ -254,12 +260,14 @@ static void carry_over(struct table *old, struct table *new) {
             after->sessions = before->sessions;
             after->session_at = before->session_at;
         }
-        if (!before->was_used) continue;
-        if (after != NULL && strcmp(before->client_id, after->client_id) == 0 && find_hash(after, is_that, before->used, digest)) {
-            memcpy(after->used, before->used, DIGEST);
-            after->was_used = true;
-        } else {
-            plan_kick(before->username);
+        for (int kind = OWN; kind < KINDS; kind++) {
+            if (!before->was_used[kind]) continue;
+            if (after != NULL && strcmp(before->client_id, after->client_id) == 0 && find_hash(after, is_that, before->used[kind], digest)) {
+                memcpy(after->used[kind], before->used[kind], DIGEST);
+                after->was_used[kind] = true;
+            } else {
+                plan_kick(before, kind);
+            }
         }
     }
 }
@@ -318,9 +326,10 @@ static int on_tick(int event, void *data, void *user_data) {
         write_sessions();
     }
     for (int i = 0; i < KICKS_PER_TURN && kick_count > 0; i++) {
-        char *username = kicks[--kick_count];
-        mosquitto_kick_client_by_username(username, true);
-        free(username);
+        char *name = kicks[--kick_count];
+        if (strchr(name, '~') != NULL) mosquitto_kick_client_by_clientid(name, true);
+        else mosquitto_kick_client_by_username(name, true);
+        free(name);
     }
     return RESULT_SUCCESS;
 }
@@ -339,8 +348,8 @@ static int on_login(int event, void *data, void *user_data) {
         mosquitto_log_printf(LOG_NOTICE, "topicbase: %s may log in with its own client id only", login->username);
         return RESULT_DENIED_LOGIN;
     }
-    memcpy(login->used, digest, DIGEST);
-    login->was_used = true;
+    memcpy(login->used[is_for_test ? TEST : OWN], digest, DIGEST);
+    login->was_used[is_for_test ? TEST : OWN] = true;
     if (mosquitto_client_clean_session(asked->client) && !is_for_test) login->subscription_count = 0;
     if (sessions_path != NULL && *login->client_id && !is_for_test) { /* not the bridge's own */
         login->sessions++;

@@ -48,6 +48,7 @@ const char *mosquitto_client_id(const struct mosquitto *client);
 const char *mosquitto_client_username(const struct mosquitto *client);
 bool mosquitto_client_clean_session(const struct mosquitto *client);
 int mosquitto_client_sub_count(const struct mosquitto *client);
+int mosquitto_kick_client_by_clientid(const char *client_id, bool with_will);
 int mosquitto_kick_client_by_username(const char *username, bool with_will);
 void mosquitto_log_printf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -27,7 +27,22 @@ from typing import Any
 from plpython.json_text import MAX_BYTES, real, string, utf8
 
 PRECISE = decimal.Context(prec=34)
+# What is read, so that a few bytes cannot ask for much: each may be a record of its own, with a hundred fields of 64 parts.
+MAX_STEPS = 200_000
 Field = dict[str, Any]
+
+
+class Values:
+    """Values by their names as JSON, and how many were read."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, str] = {}
+        self.steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise ValueError(f"more than {MAX_STEPS} values")
 
 
 def _number(value: float, scale: Any) -> str:
@@ -42,22 +57,23 @@ def _number(value: float, scale: Any) -> str:
     return str(result)
 
 
-def _put(values: dict[str, str], field: Field, value: Any) -> None:
+def _put(values: Values, field: Field, value: Any) -> None:
     """Take down the value of a field, or of a part of one."""
+    values.step()
     name = string(field["name"])
     if isinstance(value, bytes):
-        values[name] = utf8(value.rstrip(b"\0"))
+        values.items[name] = utf8(value.rstrip(b"\0"))
     elif isinstance(value, bool):
-        values[name] = "true" if value else "false"
+        values.items[name] = "true" if value else "false"
     elif isinstance(value, int) and str(value) in field.get("labels", ()):
         label = field["labels"][str(value)]
         if label is not None:
-            values[name] = json.dumps(label)
+            values.items[name] = json.dumps(label)
     elif not math.isnan(value):
-        values[name] = _number(value, field.get("scale"))
+        values.items[name] = _number(value, field.get("scale"))
 
 
-def _read(data: bytes, at: int, field: Field, values: dict[str, str]) -> int:
+def _read(data: bytes, at: int, field: Field, values: Values) -> int:
     """Read a field; returns the place after it."""
     code = field["format"]
     order, code = (code[0], code[1:]) if code[0] in "<>" else (">", code)
@@ -80,7 +96,7 @@ def _read(data: bytes, at: int, field: Field, values: dict[str, str]) -> int:
     return at + size
 
 
-def _read_all(data: bytes, layout: "list[Field]", values: dict[str, str]) -> int:
+def _read_all(data: bytes, layout: "list[Field]", values: Values) -> int:
     """Read fields from the beginning; returns the place after them."""
     at = 0
     for field in layout:
@@ -92,7 +108,7 @@ def _read_all(data: bytes, layout: "list[Field]", values: dict[str, str]) -> int
     return at
 
 
-def _read_records(data: bytes, at: int, record: Field, values: dict[str, str]) -> int:
+def _read_records(data: bytes, at: int, record: Field, values: Values) -> int:
     """Read records until the end, which it returns."""
     tag, counted = record["tag"], record.get("length", 0)
     while at < len(data):
@@ -120,7 +136,7 @@ def run(data: bytes, layout: str) -> str:
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES} bytes")
-    values: dict[str, str] = {}
+    values = Values()
     if _read_all(data, json.loads(layout, parse_float=Decimal), values) != len(data):
         raise ValueError("there are more bytes than in the layout")
-    return "{" + ",".join([f"{name}:{value}" for name, value in values.items()]) + "}"
+    return "{" + ",".join([f"{name}:{value}" for name, value in values.items.items()]) + "}"

@@ -27,6 +27,8 @@ from bridge.stream.subscriptions import Follower, Sink, Subscription
 
 HELLO_SECONDS = 10.0
 MOST_CURSORS = 20
+MOST_METRICS = 500
+MOST_FILTER_BYTES = 2048  # as mqtt_subscribe
 # What each stream can be narrowed by, besides organization_id.
 FILTERS = {
     "messages": ("topic", "device_id"),
@@ -64,7 +66,11 @@ class Wanted:
         metrics = values.get("metrics")
         if metrics is not None and not (isinstance(metrics, list) and all(isinstance(name, str) for name in metrics)):
             raise _wrong("frame_invalid", "metrics is not an array of strings.", "Omit it for all metrics.")
+        if metrics is not None and len(metrics) > MOST_METRICS:
+            raise _wrong("frame_invalid", f"metrics has more than {MOST_METRICS} names.", "Omit it for all metrics.")
         self.metrics: list[str] | None = metrics or None
+        if len((self.topic or "").encode(errors="replace")) > MOST_FILTER_BYTES:
+            raise _wrong("topic_invalid", f"topic has more than {MOST_FILTER_BYTES:,} bytes.", "Use wildcards.")
         for name in ("topic", "device_id", "metrics"):
             if getattr(self, name) is not None and name not in FILTERS[self.stream]:
                 raise _wrong("frame_invalid", f"The stream {self.stream} has no {name}.", "Omit it.")
@@ -84,6 +90,7 @@ class Opened:
             self._starts = await database.open(hub.process_id, self.login.claims, self.wanted)
             self.subscription = Follower(self.sink, self.name, self.wanted.stream, self.login, self.wanted.metrics)
             self.subscription.begin(self._starts)
+            hub.check(self.subscription)
             hub.admission.admit(self.sink, self.login, {start.organization: start.free for start in self._starts})
         else:
             starts = await database.open_states(hub.process_id, self.login.claims, self.wanted.stream, self.wanted)

@@ -30,6 +30,10 @@ PAGE = 200  # for one subscription; the database reads fewer that are large
 MOST_DELIVERIES, MOST_SHARED_DELIVERIES = 20_000, 500
 SHARED_SECONDS = 5.0
 MOST_IGNORED = 10_000
+# Topics times channels that are matched at once; of an organization one topic at least.
+MOST_MATCHES = 5000
+MOST_CHANNELS = 10_000  # of an organization: one topic is matched with all of them at once
+MOST_CATCHING_UP = 2  # readings of an organization's history at once
 POLL_SECONDS = 1.0
 UNWATCH_SECONDS = 0.4
 PAUSE_SECONDS = 0.002
@@ -40,10 +44,12 @@ class Hub:
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
         self._feed_database = Database(name, 1)  # so that the feed never waits for those who catch up
+        self._history_database = Database(name)  # nor who comes, or is to be told that a membership has ended
+        self._catching_up: dict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_CATCHING_UP))
         self.process_id = uuid4()
         self.admission = Admission(database, self.process_id)
         self.counts = Counts()
-        self.states = States(database, self.counts)
+        self.states = States(Database(name), self.counts)
         self._watched: set[int] = set()  # organizations, as the database knows them
         self._feeds: dict[int, Position] = {}
         self._waiting: dict[int, deque[Row]] = {}  # of organizations, read and not sent yet
@@ -53,6 +59,7 @@ class Hub:
         self._shared_until = 0.0  # since several organizations had messages; time.monotonic()
         self._channels: dict[ChannelKey, Channel] = {}
         self._by_number: dict[int, Channel] = {}
+        self._channels_of: dict[int, dict[int, Channel]] = defaultdict(dict)  # of an organization, by their numbers
         self._next_channel = 0
         self._routes: dict[int, dict[int, list[int]]] = defaultdict(dict)
         self._subscriptions: set[Subscription] = set()
@@ -77,6 +84,20 @@ class Hub:
         """Begin to send states."""
         self._add(watch)
         self.states.begin(watch)
+
+    def check(self, subscription: Follower) -> None:
+        """Raises RefusedError (429) where an organization would have too many filters."""
+        for organization in subscription.cursors:
+            if (
+                len(self._channels_of.get(organization, ())) >= MOST_CHANNELS
+                and subscription.channel_of(organization) not in self._channels
+            ):
+                raise RefusedError(
+                    429,
+                    "stream_limit_reached",
+                    f"Your organization has {MOST_CHANNELS:,} different filters here.",
+                    "Use wildcards, or end some.",
+                )
 
     def _add(self, subscription: Subscription) -> None:
         self._subscriptions.add(subscription)
@@ -114,8 +135,10 @@ class Hub:
                 channel.members.discard(subscription)
                 channel.live.discard(subscription)
                 if not channel.members:
-                    del self._channels[key], self._by_number[channel.number]
+                    del self._channels[key], self._by_number[channel.number], self._channels_of[organization][channel.number]
                     self._routes.pop(organization, None)
+                    if not self._channels_of[organization]:
+                        del self._channels_of[organization]
 
     def _gap(self, subscription: Subscription, reason: str, *, is_lost: bool) -> None:
         self.counts.gaps[reason] += 1
@@ -124,7 +147,8 @@ class Hub:
     def _channel(self, key: ChannelKey) -> Channel:
         if key not in self._channels:
             self._next_channel += 1
-            self._channels[key] = self._by_number[self._next_channel] = Channel(self._next_channel, key)
+            channel = Channel(self._next_channel, key)
+            self._channels[key] = self._by_number[channel.number] = self._channels_of[key[0]][channel.number] = channel
             # Topics that went nowhere may go here.
             self._routes.pop(key[0], None)
         return self._channels[key]
@@ -164,14 +188,15 @@ class Hub:
                 return
             self._slow.add(organization)
             await subscription.has_room()
-            rows = await self._database.messages(
-                {organization: subscription.positions[organization]},
-                page,
-                topic_filter=subscription.topic_filter,
-                device=subscription.device,
-                integrations=subscription.integrations,
-                has_readings=subscription.stream == "readings",
-            )
+            async with self._catching_up[organization]:
+                rows = await self._history_database.messages(
+                    {organization: subscription.positions[organization]},
+                    page,
+                    topic_filter=subscription.topic_filter,
+                    device=subscription.device,
+                    integrations=subscription.integrations,
+                    has_readings=subscription.stream == "readings",
+                )
             page = min((row.read_count for row in rows if row.read_count is not None), default=min(2 * page, PAGE))
             for row in rows:
                 if row.is_missing and not is_told:
@@ -252,7 +277,7 @@ class Hub:
             if row.lag is not None:
                 self.counts.lag.observe(row.lag)
         # What was read before may go elsewhere now.
-        await self._route([row for waiting in self._waiting.values() for row in waiting])
+        await self._route(self._waiting)
         now = time.monotonic()
         if len(self._waiting) > 1:
             self._shared_until = now + SHARED_SECONDS
@@ -260,7 +285,7 @@ class Hub:
         # Who has few first, on their way before the next one's turn.
         for organization in sorted(self._waiting, key=lambda each: len(self._waiting[each])):
             # What waits may go elsewhere since a channel came.
-            await self._route(list(self._waiting.get(organization, ())))
+            await self._route([organization])
             if organization in self._waiting:
                 self._deliver_turn(organization, deliveries)
             await asyncio.sleep(0)
@@ -288,24 +313,41 @@ class Hub:
     def _deliver_turn(self, organization: int, most: int) -> None:
         """Send what waits of an organization, a row at least; the rest when the others have had their turns."""
         waiting, told = self._waiting[organization], self._told.setdefault(organization, set())
-        while waiting and most > 0:
+        routes = self._routes[organization]
+        while waiting and most > 0 and (waiting[0].topic is None or waiting[0].topic in routes):
             row = waiting.popleft()
             most -= 1 + self._deliver(row, told)
             self._feeds[organization] = row.position
         if not waiting:
             del self._waiting[organization], self._told[organization]
 
-    async def _route(self, rows: list[Row]) -> None:
-        while missing := {
-            (row.organization, row.topic) for row in rows if row.topic is not None and row.topic not in self._routes[row.organization]
-        }:
-            organizations = {organization for organization, _ in missing}
-            channels = [(channel.number, *channel.key) for channel in self._channels.values() if channel.key[0] in organizations]
-            tables = {organization: self._routes[organization] for organization in organizations}
-            found = await self._feed_database.routes({topic for _, topic in missing}, channels) if channels else {}
-            for organization, topic in missing:
-                # Into the table as it was before the wait: a channel that came meanwhile has begun another.
-                tables[organization][topic] = found.get(topic, [])
+    async def _route(self, organizations: Iterable[int]) -> None:
+        """Look up where what waits of organizations goes: as much as is soon matched, those with few channels first. The rest waits on."""
+        chosen: dict[int, list[int]] = {}
+        left = MOST_MATCHES
+        for organization in sorted(organizations, key=lambda each: len(self._channels_of.get(each, ()))):
+            width = max(1, len(self._channels_of.get(organization, ())))
+            if chosen and width > left:
+                break
+            if topics := self._unrouted(organization)[: max(1, left // width)]:
+                chosen[organization] = topics
+                left -= width * len(topics)
+        if not chosen:
+            return
+        tables = {organization: self._routes[organization] for organization in chosen}
+        channels = [
+            (number, *channel.key) for organization in chosen for number, channel in self._channels_of.get(organization, {}).items()
+        ]
+        found = await self._feed_database.routes({topic for its in chosen.values() for topic in its}, channels) if channels else {}
+        for organization, its in chosen.items():
+            # Into the table as it was before the wait: a channel that came meanwhile has begun another.
+            tables[organization].update((topic, found.get(topic, [])) for topic in its)
+
+    def _unrouted(self, organization: int) -> list[int]:
+        """Topics of what waits of which it is not known where they go, in their order."""
+        routes = self._routes[organization]
+        waiting = self._waiting.get(organization, ())
+        return list(dict.fromkeys(row.topic for row in waiting if row.topic is not None and row.topic not in routes))
 
     def _deliver(self, row: Row, told: set[int]) -> int:
         """How many were offered it."""

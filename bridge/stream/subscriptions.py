@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
+from bridge import exact
 from bridge.stream.database import Position, Row, Start
 from bridge.stream.login import Login, RefusedError
 
@@ -56,7 +58,7 @@ class Follower(Subscription):
 
     def __init__(self, sink: Sink, name: str, stream: str, login: Login, metrics: list[str] | None) -> None:
         super().__init__(sink, name, stream, login)
-        self.metrics = metrics
+        self.metrics = None if metrics is None else frozenset(metrics)
         self.positions: dict[int, Position] = {}  # where the feed's is not its own
         self.topic_filter: str | None = None
         self.device: UUID | None = None
@@ -98,21 +100,39 @@ class Follower(Subscription):
     def _send(self, row: Row, cursor: str) -> bool:
         if self.stream == "messages":
             return self.sink.send(self, "message", cursor, row.message or "")
-        bodies = [body for reading in json.loads(row.readings or "[]") if (body := self._named(reading)) is not None]
+        body = _body(row.readings or "[]", self.metrics)
         # All or none: they have one cursor.
-        return not bodies or self.sink.send(self, "readings", cursor, "\n".join(bodies))
+        return not body or self.sink.send(self, "readings", cursor, body)
 
-    def _named(self, reading: dict[str, Any]) -> str | None:
-        if self.metrics is not None:
-            metrics = {
-                name: value
-                for name, value in reading["metrics"].items()
-                if any(name == metric or name.startswith(f"{metric}.") for metric in self.metrics)
-            }
-            if not metrics:
-                return None
-            reading = {**reading, "metrics": metrics}
-        return json.dumps(reading, ensure_ascii=False, separators=(",", ":"))
+
+@lru_cache(maxsize=4)
+def _readings(text: str) -> list[dict[str, Any]]:
+    """Most viewers of a message get it one after the other."""
+    readings: list[dict[str, Any]] = exact.loads(text)
+    return readings
+
+
+@lru_cache(maxsize=32)
+def _body(text: str, metrics: frozenset[str] | None) -> str:
+    """What a row's readings have of metrics, a line for each."""
+    bodies = [_named(reading, metrics) for reading in _readings(text)]
+    return "\n".join(exact.dumps(body, ensure_ascii=False, is_compact=True) for body in bodies if body is not None)
+
+
+def _named(reading: dict[str, Any], metrics: frozenset[str] | None) -> dict[str, Any] | None:
+    if metrics is None:
+        return reading
+    named = {name: value for name, value in reading["metrics"].items() if _is_named(name, metrics)}
+    return {**reading, "metrics": named} if named else None
+
+
+def _is_named(name: str, metrics: frozenset[str]) -> bool:
+    """Whether a metric is one of these or below one, as a.b is below a; by its own levels, since the others may be many."""
+    end = -1
+    while (end := name.find(".", end + 1)) >= 0:
+        if name[:end] in metrics:
+            return True
+    return name in metrics
 
 
 ChannelKey = tuple[int, str | None, UUID | None, tuple[UUID, ...] | None]

@@ -65,7 +65,7 @@ BEGIN
     INSERT INTO mqtt.api_keys AS k (organization_id, name, key_hash, key_start, scope, integration_ids, expires_at, created_by)
     VALUES (
         create_api_key.organization_id, create_api_key.name, sha256(convert_to(v_key, 'UTF8')), left(v_key, 8), create_api_key.scope,
-        create_api_key.integration_ids, create_api_key.expires_at, mqtt.current_user_id()
+        create_api_key.integration_ids, nullif(create_api_key.expires_at, 'infinity'), mqtt.current_user_id()
     )
     RETURNING k.* INTO v_row;
     PERFORM mqtt.log_activity(

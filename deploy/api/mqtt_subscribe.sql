@@ -48,7 +48,7 @@ COMMENT ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, inte
 GRANT EXECUTE ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.require_subscription_room(integration mqtt.device_integrations, topic text) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY INVOKER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -59,6 +59,8 @@ DECLARE
         WHERE o.id = integration.organization_id
     );
 BEGIN
+    -- All that the organization has are counted, of which an API key for some integrations sees theirs alone.
+    PERFORM mqtt.require_integration(integration.id, integration.organization_id, true);
     IF v_most <= (SELECT count(*) FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = integration.organization_id) AND NOT EXISTS (
         SELECT
         FROM mqtt.mqtt_subscriptions AS s

@@ -42,6 +42,9 @@ BEGIN
     VALUES (add_organization_member.organization_id, add_organization_member.user_id, add_organization_member.role)
     ON CONFLICT ON CONSTRAINT organization_members_pkey DO UPDATE SET role = excluded.role
     RETURNING m.* INTO v_member;
+    -- Accepted later, an invitation that is left over would change the role again.
+    DELETE FROM mqtt.organization_invitations AS v
+    WHERE v.organization_id = add_organization_member.organization_id AND v.user_id = add_organization_member.user_id;
     IF NOT EXISTS (
         SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = add_organization_member.organization_id AND m.role = 'admin'
     ) AND NOT mqtt.is_operator() THEN

@@ -58,7 +58,7 @@ AS $catalogue$
 "import_busy": {"status": 429, "meaning": "the organization''s messages are being processed just now", "remedy": "retry after `Retry-After` seconds; nothing was imported"},
 "import_invalid": {"status": 400, "meaning": "rows of the staging table cannot be imported", "remedy": "correct or delete the rows that `details` names the first of"},
 "integration_inactive": {"status": 403, "meaning": "the integration is switched off; an admin can switch it on", "remedy": "an admin sets the integration''s `status` to `active`"},
-"integration_limit_reached": {"status": 409, "meaning": "the organization has as many integrations switched on as it may have (`max_integrations`)", "remedy": "switch off some that are not used, or ask the operator to raise the limit"},
+"integration_limit_reached": {"status": 409, "meaning": "the organization has as many integrations switched on as it may have (`max_integrations`), or ten times as many in all", "remedy": "switch off or delete some that are not used, or ask the operator to raise the limit"},
 "integration_not_found": {"status": 404, "meaning": "there is no such integration that you may see", "remedy": "`GET /device_integrations` lists yours"},
 "integration_required": {"status": 403, "meaning": "only the operator makes a broker key without an integration", "remedy": "name the integration whose devices log in at your own broker"},
 "integration_type_fixed": {"status": 409, "meaning": "an integration stays with its organization, and a hosted one stays hosted", "remedy": "make a new integration and delete this one"},

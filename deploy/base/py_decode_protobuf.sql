@@ -164,15 +164,17 @@ FORMATS = {"double": "<d", "float": "<f", "fixed64": "<Q", "sfixed64": "<q", "fi
 
 @functools.lru_cache(maxsize=16)
 def _schema(layout: str) -> Any:
-    """Read a layout, each type's fields by their numbers."""
+    """Read a layout, each type's fields by their numbers, and which of them have a value where they are absent."""
     schema = json.loads(layout)
     schema["types"] = {name: {field["number"]: field for field in members} for name, members in schema["types"].items()}
+    schema["defaults"] = {name: [f for f in members.values() if f.get("default")] for name, members in schema["types"].items()}
     return schema
 
 
 class _Reader:
     def __init__(self, schema: Any) -> None:
         self.types = schema["types"]
+        self.defaults = schema["defaults"]
         self.enums = schema.get("enums", {})
         self.steps = 0
         self.size = 0
@@ -272,13 +274,10 @@ class _Reader:
         known = self.types[kind]
         found = self.raw(known, data)
         members: list[str] = []
-        for number, field in known.items():
-            values = found.get(number)
-            if values is None:
-                if not field.get("default"):
-                    continue
-                text = self.default(field["type"])
-            elif field.get("map"):
+        # A type may have thousands of fields, and a message many that are empty: what is absent must cost nothing.
+        for number, values in found.items():
+            field = known[number]
+            if field.get("map"):
                 text = self.map(field["type"], values, depth + 1)
             elif field.get("repeated"):
                 text = "[" + ",".join([self.value(field["type"], value, depth + 1) or "null" for value in values]) + "]"
@@ -289,6 +288,8 @@ class _Reader:
                 text = self.scalar(field["type"], values[-1])
             if text:
                 members.append(self.step(f"{string(field['name'])}:{text}"))
+        absent = [field for field in self.defaults[kind] if field["number"] not in found]
+        members += [self.step(f"{string(field['name'])}:{self.default(field['type'])}") for field in absent]
         return "{" + ",".join(members) + "}"
 
 

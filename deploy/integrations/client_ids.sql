@@ -43,12 +43,13 @@ BEGIN
         RETURN NEW;
     END IF;
     SELECT o.slug || '.' || NEW.client_id INTO v_own FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id;
-    NEW.client_id := CASE WHEN length(v_own) <= 64 THEN v_own ELSE NEW.username END;
+    -- Another organization may have taken it before there was one with this slug.
+    NEW.client_id := CASE WHEN length(v_own) <= 64 AND mqtt.is_client_id_free(v_own, NEW.organization_id) THEN v_own ELSE NEW.username END;
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.give_client_id() IS
-'Trigger: a client id that is not free at the hosted broker gets the organization''s slug and a dot before it or, where that is too long, is replaced by the username. No slug contains a dot.';
+'Trigger: a client id that is not free at the hosted broker gets the organization''s slug and a dot before it or, where that is too long or not free either, is replaced by the username. No slug contains a dot.';
 CREATE OR REPLACE TRIGGER a_client_id BEFORE INSERT OR UPDATE OF client_id ON mqtt.mqtt_credentials
 FOR EACH ROW WHEN (new.client_id <> new.username)
 EXECUTE FUNCTION mqtt.give_client_id();

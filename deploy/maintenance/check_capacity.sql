@@ -38,15 +38,22 @@ CREATE OR REPLACE FUNCTION mqtt.largest_writers() RETURNS uuid []
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- About 10,000 of the messages that wait to be published.
+    v_percent CONSTANT real := (
+        SELECT least(100, 1000000 / greatest(pg_stat_get_live_tuples(k.oid), k.reltuples, 1))
+        FROM pg_catalog.pg_class AS k
+        WHERE k.oid = 'pgmq.q_mqtt_outbound'::regclass
+    );
 BEGIN
     RETURN ARRAY(
         WITH newest AS MATERIALIZED (
-            SELECT h.organization, pg_column_size(h.payload) + coalesce(pg_column_size(h.body), 0) + 100 AS bytes
+            SELECT h.organization, h.flags & 8 = 8 AS is_outgoing, pg_column_size(h.payload) + coalesce(pg_column_size(h.body), 0) + 100 AS bytes
             FROM mqtt.history AS h
             ORDER BY h.received_at DESC
             LIMIT 10000
         ),
-        written AS (
+        received AS MATERIALIZED (
             SELECT
                 l.organization_id,
                 sum(l.accepted) * coalesce(
@@ -57,13 +64,33 @@ BEGIN
             WHERE l.bucket > now() - interval '1 day'
             GROUP BY l.organization_id
             HAVING sum(l.accepted) > 0
+        ),
+        written AS (
+            SELECT x.organization_id, sum(x.bytes) AS bytes
+            FROM (
+                SELECT r.organization_id, r.bytes FROM received AS r
+                UNION ALL
+                -- The ledger counts what was received: what was published is as much more as among the newest.
+                SELECT
+                    o.id,
+                    sum(n.bytes) * coalesce((SELECT sum(r.bytes) FROM received AS r) / (SELECT sum(i.bytes) FROM newest AS i WHERE NOT i.is_outgoing), 1)
+                FROM newest AS n
+                JOIN mqtt.organizations AS o ON o.number = n.organization
+                WHERE n.is_outgoing
+                GROUP BY o.id
+                UNION ALL
+                SELECT q.organization_id, sum(pg_column_size(q.message) + coalesce(pg_column_size(q.body), 0) + 100) * (100 / v_percent)::numeric
+                FROM pgmq.q_mqtt_outbound AS q TABLESAMPLE SYSTEM (v_percent)
+                GROUP BY q.organization_id
+            ) AS x
+            GROUP BY x.organization_id
         )
         SELECT w.organization_id FROM written AS w WHERE w.bytes > 1.5 * (SELECT avg(x.bytes) FROM written AS x)
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.largest_writers() IS
-'The organizations whose messages of the last day take half as much again as the mean of those that had any: how many the ledger says, how large the 10,000 newest were.';
+'The organizations whose messages of the last day, and those that wait to be published, take half as much again as the mean of those that had any: how many were received the ledger says, how large they were and how much was published the 10,000 newest, what waits a sample.';
 
 CREATE OR REPLACE FUNCTION mqtt.organization_depths(free bigint, writers uuid []) RETURNS TABLE (organization_id uuid, queued bigint)
 LANGUAGE sql STABLE SECURITY INVOKER

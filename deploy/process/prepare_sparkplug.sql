@@ -14,6 +14,7 @@ DECLARE
 BEGIN
     WITH news AS MATERIALIZED (
         SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.at, k.rebirth_at,
+            regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2') AS topic,
             n.rebirth_at = 'infinity' AND (x.at < k.rebirth_at + interval '30 seconds') IS NOT TRUE AS is_asked
         FROM unnest(nodes) WITH ORDINALITY AS n
         JOIN unnest(times) WITH ORDINALITY AS x (at, ordinality) ON x.ordinality = n.ordinality
@@ -29,11 +30,12 @@ BEGIN
     asked AS (
         -- The metric "Node Control/Rebirth", a boolean, true.
         INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT clock_timestamp(), jsonb_build_object(
-                'topic', regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2'), 'qos', 0, 'retain', false
-            ), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
+        SELECT clock_timestamp(), jsonb_build_object('topic', n.topic, 'qos', 0, 'retain', false), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
         FROM news AS n
-        WHERE n.is_asked
+        JOIN mqtt.device_integrations AS i ON i.organization_id = n.organization_id AND i.id = n.integration_id
+        JOIN mqtt.organizations AS o ON o.id = n.organization_id
+        -- A replay may have given a message another organization's topic, and at the hosted broker the bridge may publish anywhere.
+        WHERE n.is_asked AND (i.integration_type <> 'mqtt_hosted' OR mqtt.topic_is_under(n.topic, o.topic_prefix))
         RETURNING 1
     ),
     saved AS (
@@ -52,7 +54,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(mqtt.sparkplug_nodes [], timestamptz []) IS
-'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. Of an organization that has 10,000, no others. times: when their last messages came.';
+'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds, and at the hosted broker below the organization''s prefix alone. Of an organization that has 10,000, no others. times: when their last messages came.';
 
 CREATE OR REPLACE FUNCTION mqtt.read_sparkplug(messages mqtt.sparkplug_message []) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER

@@ -326,6 +326,11 @@ def test_keys_that_make_no_sense(site: Site, arguments: dict[str, Any], status: 
     refused(site.api.call("create_api_key", body, token=site.tenant.admin), status, slug)
 
 
+def test_a_key_until_infinity(site: Site) -> None:
+    """PostgreSQL's name for a time that never comes."""
+    assert len(site.rows(site.key("read", expires_at="infinity"), "devices")) == 2
+
+
 def test_an_integration_that_is_deleted_leaves_its_key_with_nothing(site: Site) -> None:
     body = {"organization_id": site.tenant.organization_id, "name": "third", "integration_type": "mqtt_hosted"}
     third = site.api.ok("upsert_integration", body, token=site.tenant.admin)["id"]

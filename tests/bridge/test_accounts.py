@@ -253,3 +253,19 @@ def test_the_end_of_a_grace_spares_sessions_of_the_new_password(db: Connection, 
     assert peer(username=old.username, password=old.password, client_id=old.client_id).code == REFUSED
     assert session.publish(f"{prefix(owner)}/x", "1") in (0, 16)
     assert not session.disconnected.is_set()
+
+
+def test_a_connection_test_hides_no_session_of_the_old_password(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    """It is another session of the same login, and may have come with the new password."""
+    owner = hosted(db, tenant)
+    old = owner.device()
+    row = one(owner.api.ok("get_mqtt_credentials", {"integration_id": owner.integration_id}, token=owner.admin))
+    session = login(peer, old)
+    rotated = owner.api.ok("rotate_mqtt_credentials", {"credential_id": row["id"], "grace": "1 hour"}, token=owner.admin)
+
+    def is_test_admitted() -> bool:
+        return peer(username=old.username, password=rotated["password"], client_id=f"{old.client_id}~test").code == 0
+
+    wait_until(is_test_admitted, what="the new password at the broker")
+    db.execute("UPDATE mqtt.mqtt_credentials SET previous_until = now() WHERE id = %s", (row["id"],))
+    assert session.disconnected.wait(PATIENCE), "cut with the old password's end"

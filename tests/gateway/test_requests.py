@@ -604,17 +604,19 @@ def test_bodies_that_drip_hold_the_connections_of_their_address_only(stack: Stac
         assert raw(stack, "GET /rest/v1/devices HTTP/1.1")[0] == 401
 
 
-def test_a_token_has_so_many_requests_a_second(stack: Stack) -> None:
+@pytest.mark.parametrize(
+    "login", ["Authorization: Bearer no.such.token", "Authorization: Bearer no.such.token {}", "X-API-Key: tbk_none\r\nAuthorization: {}"]
+)
+def test_a_token_has_so_many_requests_a_second(stack: Stack, login: str) -> None:
     """Whoever sends again at once what was refused waits in the gateway; beyond four hundred they are refused there, and nobody else."""
     where = urlsplit(stack.gateway_url)
-    head = b"GET /rest/v1/devices HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer no.such.token\r\n"
     with ExitStack() as held, selectors.DefaultSelector() as answered:
         for number in range(700):
             address = (f"127.0.0.{2 + number % 2}", 0)
             connection = held.enter_context(
                 socket.create_connection((where.hostname, where.port), timeout=PATIENCE, source_address=address)
             )
-            connection.sendall(head)
+            connection.sendall(f"GET /rest/v1/devices HTTP/1.1\r\nHost: gateway\r\n{login.format(number)}\r\n".encode())
             answered.register(connection, selectors.EVENT_READ)
         for key in list(answered.get_map().values()):
             key.fileobj.sendall(b"\r\n")  # type: ignore[union-attr]

@@ -1,6 +1,6 @@
 -- Client ids at the hosted broker: none is of two organizations, or the bridge's; at an external broker they are the tenant's business.
 \ir setup.psql
-SELECT plan(13);
+SELECT plan(17);
 CREATE FUNCTION tap.given(client_id text, integration_id uuid) RETURNS text LANGUAGE sql AS $$
     SELECT api.generate_mqtt_credentials(given.integration_id, client_id => given.client_id) ->> 'client_id'
 $$;
@@ -28,5 +28,15 @@ SELECT is(
     (SELECT count(*)::integer FROM mqtt.mqtt_credentials AS c WHERE c.client_id = 'sensor01' AND c.integration_id = :'bob_hosted'), 0,
     'not even after its login has ended: its session may be there'
 );
+-- What another organization took while no organization had that slug is not this one's own.
+SELECT act_as('authenticated', :'bob');
+SELECT is(given('y', :'bob_hosted'), 'y', 'a free one');
+SELECT is(given('carol.y', :'bob_hosted'), 'carol.y', 'and one for an organization to come');
+SELECT act_as('service_role');
+SELECT api.create_organization('Carol Ltd', 'carol', :'nobody') ->> 'id' AS org_carol \gset
+SELECT act_as('authenticated', :'nobody');
+SELECT api.upsert_integration(:'org_carol', 'hosted', 'mqtt_hosted') ->> 'id' AS carol_hosted \gset
+SELECT matches(given('y', :'carol_hosted'), '^carol_[0-9a-f]{16}$', 'another''s even with the slug before it: the username');
+SELECT is(given('sensor01', :'carol_hosted'), 'carol.sensor01', 'any other with the slug before it');
 SELECT * FROM finish();
 ROLLBACK;

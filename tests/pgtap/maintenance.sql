@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, capacity, statistics, replay.
 \ir setup.psql
-SELECT plan(120);
+SELECT plan(122);
 
 -- Partitions.
 SELECT is(
@@ -330,6 +330,14 @@ SELECT now(), now(), 900000 + n, v.organization, v.integration, 'incoming', 'org
 FROM (VALUES (:'org_alice'::uuid, :'hosted'::uuid, to_jsonb(md5('a')), 200), (:'org_bob', :'bob_hosted', '1', 3)) AS v (organization, integration, payload, messages)
 CROSS JOIN LATERAL generate_series(1, v.messages) AS n;
 SELECT is(mqtt.largest_writers(), ARRAY[:'org_alice'::uuid], 'who fills the disk');
+INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id)
+SELECT now() + interval '1 year', jsonb_build_object('topic', 'a', 'payload', repeat(md5(n::text), 100)), :'org_bob', :'bob_external' FROM generate_series(1, 500) AS n;
+SELECT is(mqtt.largest_writers(), ARRAY[:'org_bob'::uuid], 'also with messages to be published in a year');
+DELETE FROM pgmq.q_mqtt_outbound AS q WHERE q.organization_id = :'org_bob';
+INSERT INTO mqtt.mqtt_messages (received_at, created_at, position, organization_id, integration_id, direction, topic, payload)
+SELECT now(), now(), 910000 + n, :'org_bob', :'bob_external', 'outgoing', 'a', to_jsonb(repeat(md5(n::text), 100)) FROM generate_series(1, 500) AS n;
+SELECT is(mqtt.largest_writers(), ARRAY[:'org_bob'::uuid], 'or with messages that were published');
+DELETE FROM mqtt.mqtt_messages WHERE position > 910000;
 UPDATE mqtt.configuration SET min_free_bytes = coalesce(mqtt.free_disk_bytes() * 2 / 3, 0);
 SELECT is(mqtt.check_capacity() ->> 'ingest_pause', NULL, 'while there is still room');
 SELECT results_eq(

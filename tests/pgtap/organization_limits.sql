@@ -1,6 +1,6 @@
 -- Limits that an operator sets for one organization, each where what it limits is taken: bytes, the workers' time, integrations, calls, stream.
 \ir setup.psql
-SELECT plan(35);
+SELECT plan(37);
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 
 -- Bytes.
@@ -96,6 +96,11 @@ SELECT refuses(
         :'org_alice', 'third', 'mqtt_hosted', 'third', 'active'
     ), 'PT409', 'integration_limit_reached', 'which cannot be switched on'
 );
+SELECT api.upsert_integration(:'org_alice', 'off ' || n, 'mqtt_hosted', status => 'inactive') FROM generate_series(4, 20) AS n \g /dev/null
+SELECT refuses(
+    format('SELECT api.upsert_integration(%L, %L, %L, status => %L)', :'org_alice', 'off 21', 'mqtt_hosted', 'inactive'),
+    'PT409', 'integration_limit_reached', 'and of those no more than ten times as many', '%has 20 integrations%'
+);
 SELECT act_as('authenticated', :'bob');
 SELECT lives_ok(format('SELECT api.upsert_integration(%L, %L, %L)', :'org_bob', 'third', 'mqtt_hosted'), 'another organization has its own');
 SELECT throws_ok(format('SELECT mqtt.require_integration_room(%L)', :'org_alice'), 'PT404', NULL, 'and is told nothing of this one''s');
@@ -115,6 +120,11 @@ UPDATE mqtt.organizations SET max_subscriptions = :present + 2 WHERE id = :'org_
 SELECT act_as('authenticated', :'alice');
 SELECT lives_ok(format('SELECT api.mqtt_subscribe(%L, %L)', :'external', 'limit/2'), 'another one, where an operator allows more');
 SELECT refuses(format('SELECT api.mqtt_subscribe(%L, %L)', :'external', 'limit/3'), 'PT409', 'subscription_limit_reached', 'so many');
+-- An API key for one integration does not see those of the others.
+SELECT set_config('request.jwt.claims', jsonb_build_object('role', 'authenticated', 'sub', :'unknown', 'api_key', jsonb_build_object(
+    'organization_id', :'org_alice', 'scope', 'admin', 'integration_ids', jsonb_build_array(:'hosted')
+))::text, true) \g /dev/null
+SELECT refuses(format('SELECT api.mqtt_subscribe(%L, %L)', :'hosted', 'org_alice/limit/3'), 'PT409', 'subscription_limit_reached', 'by a key for another integration, too');
 
 -- Calls and connections to the stream.
 SELECT act_as('none');

@@ -1,6 +1,6 @@
 -- api.create_organization and its members: who may, the happy path, each error.
 \ir setup.psql
-SELECT plan(43);
+SELECT plan(48);
 SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'authenticated', ARRAY['EXECUTE']);
 SELECT function_privs_are('api', 'add_organization_member', ARRAY['uuid', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
@@ -59,6 +59,15 @@ SELECT refuses(
 SELECT refuses(
     format('SELECT api.remove_organization_member(%L, %L)', :'org_bob', :'bob'), 'PT404', 'organization_not_found', 'for removal too'
 );
+-- Accepted later, an invitation that is left over would make an admin a member again, perhaps the last one.
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.add_organization_member(:'org_alice', :'nobody') ->> 'status', 'invited', 'who is invited as a member');
+SELECT act_as('service_role');
+SELECT is(api.add_organization_member(:'org_alice', :'nobody', 'admin') ->> 'status', 'member', 'and is made an admin meanwhile');
+SELECT act_as('authenticated', :'nobody');
+SELECT refuses(format('SELECT api.accept_organization_invitation(%L)', :'org_alice'), 'PT404', 'invitation_not_found', 'has no invitation any longer');
+SELECT is((SELECT o.role FROM api.organizations AS o WHERE o.id = :'org_alice'), 'admin', 'and stays an admin');
+SELECT is(api.remove_organization_member(:'org_alice', :'nobody') ->> 'status', 'member', 'until it leaves');
 SELECT act_as('authenticated', :'anna');
 SELECT refuses(format('SELECT api.add_organization_member(%L, %L)', :'org_alice', :'nobody'), 'PT403', 'admin_required', 'a member may not');
 SELECT refuses(format('SELECT api.remove_organization_member(%L, %L)', :'org_alice', :'alice'), 'PT403', 'admin_required', 'nor remove');

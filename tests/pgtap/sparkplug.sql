@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(23);
+SELECT plan(26);
 SELECT api.apply_device_preset(:'external', 'sparkplug-b') \g /dev/null
 CREATE FUNCTION tap.take(topic text, payload text) RETURNS integer LANGUAGE sql AS $$
     SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
@@ -78,6 +78,23 @@ SELECT results_eq(
 SELECT take('elsewhere/a/spBv1.0/P/NDATA/f', '1801') \g /dev/null
 SELECT is(
     (SELECT count(*) FROM pgmq.q_mqtt_outbound AS q WHERE q.message ->> 'topic' = 'elsewhere/a/spBv1.0/P/NCMD/f'), 1::bigint, 'and is asked for a rebirth where it is'
+);
+-- At the hosted broker the bridge may publish anywhere. A dead letter may be replayed with any topic.
+SELECT api.apply_device_preset(:'hosted', 'sparkplug-b') \g /dev/null
+INSERT INTO mqtt.mqtt_dead_letters (received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message)
+SELECT now(), :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 3, t.topic, jsonb_build_object('topic', t.topic), decode(:'ddata', 'hex'), 'x'
+FROM (VALUES ('org_alice/spBv1.0/P/DDATA/g/d')) AS t (topic);
+SELECT act_as('authenticated', :'alice') \g /dev/null
+SELECT is(
+    api.replay_mqtt_dead_letters(:'org_alice', patch => jsonb_build_object('topic', p.prefix || '/spBv1.0/P/DDATA/g/d'), ids => ARRAY(SELECT d.id FROM api.mqtt_dead_letters AS d)) -> 'replayed',
+    '1', 'replayed below ' || p.prefix
+)
+FROM (VALUES ('org_bob'), ('org_alice')) AS p (prefix);
+SELECT act_as('none') \g /dev/null
+SELECT mqtt.store_messages(ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q)) \g /dev/null
+SELECT results_eq(
+    $$SELECT q.message ->> 'topic' FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = '11111111-0000-4000-8000-000000000010'$$,
+    $$VALUES ('org_alice/spBv1.0/P/NCMD/g')$$, 'no node of another organization is asked for a rebirth'
 );
 -- A sender's own form of what is decoded would name any device.
 SELECT take('spBv1.0/P/DDATA/e/x', encode(convert_to('{"sparkplug": "DDATA", "device": "P/e/d", "samples": [{"ts": null, "values": {"temperature": 99}}]}', 'UTF8'), 'hex')) \g /dev/null

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import time
 from fractions import Fraction
 from typing import Any
 
@@ -125,3 +126,13 @@ def test_arbitrary_bytes_are_read_or_refused_with_a_reason(data: bytes) -> None:
 def test_what_does_not_fit(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         decode_binary.run(data, '[{"format": "H", "name": "a"}]')
+
+
+def test_values_are_bounded() -> None:
+    parts = [{"name": f"p{bit}", "bits": [0, 1], "scale": 0.1} for bit in range(64)]
+    layout = json.dumps([{"tag": 1, "fields": {"00": [{"format": "B", "parts": parts}]}}])
+    assert len(json.loads(decode_binary.run(bytes(6000), layout))) == 64
+    began = time.process_time()
+    with pytest.raises(ValueError, match="more than 200000 values"):
+        decode_binary.run(bytes(262_144), layout)
+    assert time.process_time() - began < 5.0

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -195,6 +196,16 @@ def test_what_is_bounded(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as raised:
         decode_protobuf.run(data, LAYOUTS["proto3"])
     is_clean(raised.value)
+
+
+def test_empty_messages_of_a_type_with_many_fields() -> None:
+    """They ask for no look at fields that they do not have."""
+    fields = [{"number": number, "name": f"f{number}", "type": "int32"} for number in range(2, 5000)]
+    types = {"M": [{"number": 1, "name": "m", "type": "M", "repeated": True}, *fields]}
+    began = time.process_time()
+    text = decode_protobuf.run(b"\x0a\x00" * 90_000, json.dumps({"message": "M", "types": types, "enums": {}}))
+    assert time.process_time() - began < 5.0
+    assert json.loads(text) == {"m": [{}] * 90_000}
 
 
 def test_depth_is_bounded() -> None:

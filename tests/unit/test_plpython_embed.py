@@ -68,10 +68,13 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
 
 
 def test_rendering_twice_changes_nothing(tree: Path) -> None:
+    reworked = {script.name.partition("@")[0] + ".sql" for script in tree.rglob("*@*.sql")}
     for script in tree.rglob("*.sql"):
-        script.write_text("stale")
+        # What a release had, and what reverts a rework to it, is sqitch's.
+        if "@" not in script.name and not (script.name in reworked and script.parent.parent.name == "revert"):
+            script.write_text("stale")
     modules = sum("# /// plpython" in p.read_text() for p in (tree / "plpython").glob("*.py"))
-    assert len(embed(tree).stdout.splitlines()) == 3 * modules > 0
+    assert len(embed(tree).stdout.splitlines()) == 3 * modules - len(reworked) > 0
     assert embed(tree).stdout == ""
     for script in tree.rglob("*.sql"):
         assert script.read_text() == (ROOT / script.relative_to(tree)).read_text()
