@@ -160,6 +160,12 @@ class Incoming(NamedTuple):
     payload: bytes
     properties: tuple[str | None, str | None] | None  # content type, and the other properties as JSON
     filter_number: int | None  # of the filter that it matched; 0 unknown, None the only one
+    fault: str | None = None  # why it cannot be queued
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.payload) + (len(self.properties[1] or "") if self.properties else 0)
 
 
 @dataclass(frozen=True, slots=True)

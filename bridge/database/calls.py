@@ -242,7 +242,7 @@ class BridgeCalls(Caller):
         is_plain = True
         for message in messages:
             integration_numbers.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
-            fault = known_fault
+            fault = known_fault or message.fault
             try:
                 topic = message.topic.decode()
             except UnicodeDecodeError:
