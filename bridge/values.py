@@ -66,7 +66,7 @@ class Outgoing(NamedTuple):
     topic: str
     payload: bytes
     properties: dict[str, Any] | None
-    expires_in: int | None
+    expires_at: float | None  # when its message_expiry will have passed, by time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Claim:
     waited: float  # seconds since it was due
 
 
-PublishState = Literal["sent", "acknowledged", "failed", "released"]
+PublishState = Literal["sent", "acknowledged", "failed", "expired", "released"]
 
 
 class Outcome(NamedTuple):

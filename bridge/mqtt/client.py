@@ -295,6 +295,12 @@ class Client(mqtt.Client):
             info = mqtt.MQTTMessageInfo(mid)  # which paho marks as published
         return super()._packet_queue(command, packet, mid, qos, info)
 
+    def written_once(self) -> int:
+        """Up to where the socket must have taken bytes (`BufferedSocket.written`) for all that was handed over so far to be written."""
+        if self.connection is None or self._out_packet:  # which nobody counts
+            return 0
+        return self.connection.buffer.written + self.connection.buffer.pending_bytes()
+
     # --------------------------------------------------------------------------------------------------------------- outgoing
 
     def next_packet_id(self) -> int:
