@@ -201,7 +201,15 @@ class Move:
 
     def _take_out(self) -> None:
         """What would be done here as well: the queues, and requests to webhooks."""
-        self.source.execute("DELETE FROM pgmq.q_mqtt_messages WHERE organization_id = %s", (self.organization_id,))
+        # Counted as expired, as mqtt.delete_queued does: the ledger here is to add up without them.
+        self.source.execute(
+            "WITH gone AS ("
+            " DELETE FROM pgmq.q_mqtt_messages WHERE organization_id = %s RETURNING organization_id, enqueued_at, message_count)"
+            " INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, expired)"
+            " SELECT g.organization_id, date_trunc('minute', g.enqueued_at), mqtt.ledger_level_outcomes(), sum(g.message_count)"
+            " FROM gone AS g GROUP BY 1, 2 ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET expired = l.expired + excluded.expired",
+            (self.organization_id,),
+        )
         self.source.execute("DELETE FROM pgmq.q_mqtt_outbound WHERE organization_id = %s", (self.organization_id,))
         self.source.execute(
             "DELETE FROM mqtt.mqtt_callback_deliveries WHERE organization_id = %s AND status = 'waiting'", (self.organization_id,)

@@ -66,7 +66,7 @@ class Outgoing(NamedTuple):
     topic: str
     payload: bytes
     properties: dict[str, Any] | None
-    expires_in: int | None
+    expires_at: float | None  # when its message_expiry will have passed, by time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Claim:
     waited: float  # seconds since it was due
 
 
-PublishState = Literal["sent", "acknowledged", "failed", "released"]
+PublishState = Literal["sent", "acknowledged", "failed", "expired", "released"]
 
 
 class Outcome(NamedTuple):
@@ -160,6 +160,12 @@ class Incoming(NamedTuple):
     payload: bytes
     properties: tuple[str | None, str | None] | None  # content type, and the other properties as JSON
     filter_number: int | None  # of the filter that it matched; 0 unknown, None the only one
+    fault: str | None = None  # why it cannot be queued
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.payload) + (len(self.properties[1] or "") if self.properties else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3265,6 +3265,15 @@ DECLARE
     v_subscription mqtt.mqtt_subscriptions := mqtt.require_callback(replay_mqtt_callback_deliveries.subscription_id);
     v_replayed integer;
 BEGIN
+    IF v_subscription.callback_gone_at IS NOT NULL OR v_subscription.is_paused THEN
+        RAISE EXCEPTION 'callback_paused' USING
+            ERRCODE = 'PT409',
+            DETAIL = format(
+                'Nothing is posted for subscription %s while %s.', v_subscription.id,
+                coalesce('its receiver is gone (410 at ' || v_subscription.callback_gone_at || ')', 'it is paused')
+            ),
+            HINT = 'Call mqtt_subscribe for the same topic with the callback_url, which ends the pause, and then replay.';
+    END IF;
     WITH chosen AS (
         SELECT d.id
         FROM mqtt.mqtt_callback_deliveries AS d
@@ -3299,8 +3308,8 @@ COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, id
 
 Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
 its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
-Returns `{"replayed": n}`.
-Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.
+Returns `{"replayed": n}`. While a subscription is paused, also by its receiver''s 410 Gone, nothing can be replayed.
+Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`; 409 `callback_paused`.
 Answer: {"replayed": "integer"}';
 
 CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, ids uuid[] DEFAULT NULL::uuid[], to_integration_id uuid DEFAULT NULL::uuid, patch jsonb DEFAULT NULL::jsonb, max_per_second numeric DEFAULT NULL::numeric, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
@@ -4168,10 +4177,12 @@ BEGIN
         p.message ->> 'topic',
         coalesce(p.body, convert_to((p.message -> 'payload')::text, 'UTF8'), ''),
         nullif(p.message - '{topic,payload,qos,retain,message_expiry}'::text [], '{}'),
-        ceil(extract(epoch FROM p.expires_at - clock_timestamp()))::integer,
+        -- A message_expiry may be twice as long as an integer is large.
+        CASE WHEN p.expires_at IS NOT NULL THEN least(ceil(extract(epoch FROM p.expires_at - clock_timestamp())), 2147483647)::integer END,
         extract(epoch FROM clock_timestamp() - p.vt)::real,
         CASE
-            WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
+            -- After two, they go one by one: with fewer, whatever was claimed would be given up with the message that kills bridges.
+            WHEN p.attempts >= (SELECT greatest(c.max_attempts, 3) FROM mqtt.configuration AS c)
                 THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
             ELSE mqtt.outbound_topic_reason(p.message ->> 'topic')
         END
@@ -5965,6 +5976,24 @@ $$;
 ALTER FUNCTION mqtt.argument_schemas(routine oid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.argument_schemas(routine oid) IS 'The arguments of a call with the JSON schema of each; none for a call that takes its body whole.';
+
+CREATE FUNCTION mqtt.as_double(value numeric) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (abs(value) <= '179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000'::numeric) THEN (
+             CASE
+                 WHEN (abs(value) < 0.00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000494) THEN (0)::numeric
+                 ELSE value
+             END)::double precision
+             ELSE NULL::double precision
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.as_double(value numeric) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.as_double(value numeric) IS 'The number as IEEE 754 double precision (RFC 8259 section 6); null where it lies outside of its range, as sums of accepted numbers may.';
 
 CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
     LANGUAGE plpgsql IMMUTABLE
@@ -9107,13 +9136,19 @@ CREATE FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) RETURNS
 DECLARE
     -- With a patch, a new message is stored.
     v_marked CONSTANT mqtt.marked_message [] := CASE WHEN request.patch IS NULL THEN mqtt.marked_messages(request) ELSE '{}' END;
+    -- JSON may write a QoS as 1.0, which is no smallint to whoever reads the queues.
+    v_patch CONSTANT jsonb := coalesce(
+        request.patch || CASE
+            WHEN jsonb_typeof(request.patch -> 'qos') = 'number' THEN jsonb_build_object('qos', (request.patch ->> 'qos')::numeric::integer) ELSE '{}'
+        END, '{}'
+    );
 BEGIN
     PERFORM mqtt.require_unpacked(request);
     RETURN QUERY
     SELECT
         row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
         coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
-        coalesce(d.message, '{}') - 'payload_bytes' || coalesce(request.patch, '{}') || CASE
+        coalesce(d.message, '{}') - 'payload_bytes' || v_patch || CASE
             WHEN d.direction = 'incoming'
                 THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
             WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
@@ -9133,6 +9168,10 @@ BEGIN
     CROSS JOIN mqtt.topic_filter_levels(request.topic) AS l
     LEFT JOIN unnest(v_marked) AS m ON k.is_kept AND m.id = d.id AND m.received_at = d.received_at
     WHERE d.organization_id = request.organization_id
+        -- No bridge would claim what a deleted integration is to publish.
+        AND (d.direction = 'incoming' OR EXISTS (
+            SELECT FROM mqtt.device_integrations AS i WHERE i.id = coalesce(request.to_integration_id, d.integration_id)
+        ))
         -- Of too large a payload only the first part is there.
         AND ((d.message ? 'payload_bytes') IS NOT TRUE OR request.patch ? 'payload')
         AND (request.topic IS NULL OR mqtt.matched_levels(d.topic, l.topic_like, l.topic_levels) IS NOT NULL)
@@ -9151,7 +9190,7 @@ $$;
 
 ALTER FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) IS 'The dead letters that the request selects, patched and marked with replay_of, oldest first. Those of messages that the history has are left out where these are no longer marked as failed, or are packed.';
+COMMENT ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) IS 'The dead letters that the request selects, patched and marked with replay_of, oldest first. Those of messages that the history has are left out where these are no longer marked as failed, or are packed, and outgoing ones where their integration was deleted.';
 
 CREATE FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text[]) RETURNS mqtt.imported_message[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11221,6 +11260,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "broker_unknown": {"status": 401, "meaning": "the broker that asks has no valid key", "remedy": "configure the broker with the key that `generate_broker_key` answered"},
 "bucket_invalid": {"status": 400, "meaning": "`bucket` is longer than 366 days, or mixes months with days", "remedy": "give whole months, or days without months"},
 "callback_missing": {"status": 400, "meaning": "the subscription has no `callback_url`", "remedy": "call `mqtt_subscribe` for the same topic with a `callback_url`"},
+"callback_paused": {"status": 409, "meaning": "the subscription is paused, or its receiver answered 410 Gone, so a replay would post nothing", "remedy": "call `mqtt_subscribe` for the same topic with a `callback_url`, then replay"},
 "callback_secret_invalid": {"status": 400, "meaning": "`callback_secret` is not `{\"sealed\": \"<base64>\"}`; clear text is rejected", "remedy": "omit it to have one generated, or seal it with the installation''s public key"},
 "callback_url_invalid": {"status": 400, "meaning": "`callback_url` is not a public URL that can be posted to", "remedy": "use a public URL; `details` says what is wrong with this one"},
 "claim_reserved": {"status": 401, "meaning": "the token has a claim `api_key`, which only the database gives", "remedy": "issue tokens without it"},
@@ -13897,25 +13937,30 @@ DECLARE
     v_decoded mqtt.decoded_payload;
 BEGIN
     IF v_number IS NULL THEN
-        RETURN false;
+        RETURN NULL;
     END IF;
     SELECT h.payload, h.body, h.properties INTO v_last
     FROM mqtt.history AS h
     -- Older than that it may as well be told again.
     WHERE h.topic = v_number AND h.flags & 8 = 0 AND h.received_at >= now() - interval '7 days'
-    ORDER BY h.measured_at DESC
+    -- What came with others was received, and so perhaps measured, at the same time.
+    ORDER BY h.measured_at DESC, h.position DESC
     LIMIT 1;
-    IF NOT found OR v_last.properties - 'subscription_ids' <> '{}' THEN
-        RETURN false;
+    IF NOT found THEN
+        RETURN NULL;
     END IF;
     v_decoded := mqtt.decode_payload(v_content_type, payload);
-    RETURN coalesce(v_decoded.payload, 'null') = v_last.payload AND v_decoded.body IS NOT DISTINCT FROM v_last.body;
+    RETURN CASE
+        WHEN coalesce(v_decoded.payload, 'null') <> v_last.payload OR v_decoded.body IS DISTINCT FROM v_last.body THEN false
+        WHEN v_last.properties - 'subscription_ids' <> '{}' THEN NULL
+        ELSE true
+    END;
 END;
 $$;
 
 ALTER FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) IS 'Whether the last message that was stored of a topic, in the last days, has this payload and no properties: it came when it was published, and then was retained.';
+COMMENT ON FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) IS 'Whether the last message that was stored of a topic, in the last days, has this payload: it came when it was published, and then was retained. Null where there is none, or it has this payload, and properties as well.';
 
 CREATE FUNCTION mqtt.is_much_to_compile(pattern text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -24490,8 +24535,7 @@ BEGIN
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
     waiting AS MATERIALIZED (
-        SELECT w.*
-        FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain AND c.content_hash IS DISTINCT FROM c.earlier_hash)) AS w
+        SELECT w.* FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain)) AS w
     ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
@@ -24505,13 +24549,14 @@ BEGIN
         WHERE r.content_hash <> excluded.content_hash OR r.seen_at < excluded.seen_at - interval '1 day'
     )
     SELECT coalesce(array_agg(c.place::integer), '{}') INTO v_repeats
-    FROM compared AS c
+    FROM (SELECT x.*, coalesce(x.content_hash = x.earlier_hash, false) AS is_noted FROM compared AS x) AS c
     WHERE c.retain AND CASE
-        WHEN c.content_hash = c.earlier_hash THEN true
-        WHEN c.turn > 1 OR c.properties IS NOT NULL THEN false
-        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
-            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w)
-        ELSE mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
+        WHEN c.turn > 1 OR c.properties IS NOT NULL AND NOT c.is_noted THEN c.is_noted
+        -- What is noted may have been changed since by what came when it was published, and then it has changed back while nobody listened.
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w WHERE w.body IS NOT NULL)
+            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w WHERE w.body IS NOT NULL)
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w) THEN c.is_noted
+        ELSE coalesce(mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload), c.is_noted)
     END;
     RETURN v_repeats;
 END;
@@ -24519,7 +24564,7 @@ $$;
 
 ALTER FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], retains boolean[], content_types text[], properties jsonb[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], retains boolean[], content_types text[], properties jsonb[]) IS 'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, still waits to be stored, or was last stored, of it. Notes those that are new.';
+COMMENT ON FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], retains boolean[], content_types text[], properties jsonb[]) IS 'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what came before of their topic in this call, or last waits to be stored or was last stored of it, or, where nothing tells otherwise, what it last sent of it as retained. Notes those that are new.';
 
 CREATE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
     LANGUAGE plpgsql
@@ -33589,6 +33634,8 @@ REVOKE ALL ON FUNCTION mqtt.apply_retention(most integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.archive_state() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.argument_schemas(routine oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.as_double(value numeric) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
 

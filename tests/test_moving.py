@@ -227,6 +227,7 @@ def _move_all(here: Stack, there: Stack, move: Move, router: Router) -> None:
         db.execute(
             queued, (json.dumps({"topic": f"{one.device.topic_prefix}/devices/d1/late", "payload": 1}), organization, tenant.integration_id)
         )
+        db.execute("SELECT mqtt.count_accepted(%s, 1)", (organization,))
     waiting = "SELECT id FROM mqtt.mqtt_message_queue WHERE organization_id = %s AND status <> 'completed' ORDER BY id"
     before = rows(here, waiting, organization)
     assert len(before) > 0
@@ -265,6 +266,8 @@ def _move_all(here: Stack, there: Stack, move: Move, router: Router) -> None:
     assert (again.returncode, json.loads(again.stdout)["is_new"]) == (0, False)
     assert api.rows("devices", token=tenant.admin) == []
     assert rows(here, "SELECT FROM pgmq.q_mqtt_outbound WHERE organization_id = %s", organization) == []
+    for stack in (here, there):
+        assert rows(stack, "SELECT * FROM api.check_mqtt_ledger()") == [], "nothing is missed where it was, either"
     rows(here, "SELECT api.delete_organization(%s)", organization)
 
 

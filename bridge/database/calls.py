@@ -176,7 +176,11 @@ class BridgeCalls(Caller):
             list(limits),
             "{" + ",".join(map(str, in_flight)) + "}",
         )
-        return [Claim(row[0], row[1], Outgoing(*row[2:9]), row[9], row[10], row[11]) for row in rows]
+        now = time.monotonic()
+        return [
+            Claim(row[0], row[1], Outgoing._make((*row[2:8], None if row[8] is None else now + row[8])), row[9], row[10], row[11])
+            for row in rows
+        ]
 
     def settle_outbound(self, outcomes: Sequence[Outcome], batches: Sequence[int]) -> dict[str, int]:
         ids = "{" + ",".join([str(outcome.msg_id) for outcome in outcomes]) + "}"
@@ -242,7 +246,7 @@ class BridgeCalls(Caller):
         is_plain = True
         for message in messages:
             integration_numbers.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
-            fault = known_fault
+            fault = known_fault or message.fault
             try:
                 topic = message.topic.decode()
             except UnicodeDecodeError:

@@ -9,6 +9,7 @@ and packing of packets, its keep-alive and its connection states. Overridden, be
 - A packet with reserved bits set, anything before CONNACK, a nonsensical CONNACK and a packet above our limit end the
   connection (sections 2.1.3, 3.1.2.11, 3.2, 4.13); paho accepts all of these, up to 256 MB.
 - PUBREL for an unknown packet id is answered with PUBCOMP; paho, with manual acknowledgement, never answers it.
+- The properties of a PUBLISH are read by bridge.mqtt.properties, which says why; other packets that are large end the connection.
 """
 
 import contextlib
@@ -25,16 +26,16 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bridge.mqtt.flapping import LOST
-from bridge.mqtt.properties import Packed
+from bridge.mqtt.properties import SUBSCRIPTION_IDENTIFIER, Packed, Received, read_properties
 from bridge.mqtt.sockets import READ_BYTES, BufferedSocket, Connection
 from bridge.mqtt.target import Target
 
 RECEIVE_MAXIMUM = 1000
 ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says about the bridge, retained
 MAX_PACKET = 16 << 20  # bytes; far above any payload that is stored whole, and far below what many hostile brokers could fill memory with
+MAX_OTHER = 1 << 14  # bytes of what is no message; of properties, paho takes seconds where they are many
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
-SUBSCRIPTION_IDENTIFIER = 0x0B
 _PUBACK = struct.Struct("!BBH").pack
 _SUCCESSES = {0x10: "No matching subscribers"}
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
@@ -60,7 +61,7 @@ class IncomingListener(Protocol):
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None: ...
     def unsubscribed(self, packet_id: int) -> None: ...
     def arrived(
-        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Received | None, subscription: int
     ) -> None: ...
     def is_storing(self, packet_id: int) -> bool: ...
 
@@ -275,6 +276,8 @@ class Client(mqtt.Client):
         if kind != CONNACK and self._state != _ConnectionState.MQTT_CS_CONNECTED:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         packet = self._in_packet["packet"]
+        if kind != PUBLISH and len(packet) > MAX_OTHER:
+            raise ConnectionError(f"a packet of {len(packet)} bytes that is no message, where at most {MAX_OTHER} are accepted")
         if kind == CONNACK and len(packet) == 2 and packet[1] == UNACCEPTABLE_VERSION:
             # Paho would go on with MQTT 3.1; a broker without MQTT 5 answers a CONNECT of version 5 like this as well.
             self._link.connected(0x84, "Unsupported protocol version", False, Limits())
@@ -291,6 +294,12 @@ class Client(mqtt.Client):
         if command & 0xF0 == PUBLISH and info is None:
             info = mqtt.MQTTMessageInfo(mid)  # which paho marks as published
         return super()._packet_queue(command, packet, mid, qos, info)
+
+    def written_once(self) -> int:
+        """Up to where the socket must have taken bytes (`BufferedSocket.written`) for all that was handed over so far to be written."""
+        if self.connection is None or self._out_packet:  # which nobody counts
+            return 0
+        return self.connection.buffer.written + self.connection.buffer.pending_bytes()
 
     # --------------------------------------------------------------------------------------------------------------- outgoing
 
@@ -343,17 +352,20 @@ class Client(mqtt.Client):
         command = self._in_packet["command"]
         packet = self._in_packet["packet"]
         qos = command >> 1 & 3
-        properties = None
+        properties: Received | None = None
         message = _usual_message(command, bytes(packet), 0, len(packet), is_v5=self._protocol == MQTTProtocolVersion.MQTTv5)
         if message is not None:
             packet_id, topic, payload, subscription = message
         else:
-            found = decode_publish(command, packet, self._protocol)
-            if qos == 3 or not found.topic:
+            # All but the properties, which stand before the payload.
+            found = decode_publish(command, packet, MQTTProtocolVersion.MQTTv311)
+            if qos == 3:
                 return MQTTErrorCode.MQTT_ERR_PROTOCOL
-            packet_id, topic, payload, properties = found.mid, found.topic, bytes(found.payload), found.properties
-            identifiers: list[int] = getattr(properties, "SubscriptionIdentifier", [])
-            subscription = identifiers[0] if len(identifiers) == 1 else 0
+            packet_id, topic, payload, subscription = found.mid, found.topic, bytes(found.payload), 0
+            if self._protocol == MQTTProtocolVersion.MQTTv5:
+                properties, size = read_properties(payload)
+                payload = payload[size:]
+                subscription = properties.subscriptions[0] if len(properties.subscriptions) == 1 else 0
         if qos and not packet_id:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         # Only a message marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from itertools import islice
 
-from paho.mqtt.properties import Properties
-
-from bridge.mqtt.properties import received_properties
+from bridge.mqtt.properties import Received
 from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.target import TEST_TOPIC, TOKEN_BYTES, Target
@@ -65,7 +63,7 @@ class IncomingHalf:
     # --------------------------------------------------------------------------------------------------------------- messages
 
     def arrived(
-        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Received | None, subscription: int
     ) -> None:
         filter_number: int | None = None
         if len(self.filters) != 1:  # none: they are not known yet, but what the broker has kept is there already
@@ -82,8 +80,8 @@ class IncomingHalf:
             return
         if qos == 2:
             self._storing[packet_id] = (generation, generation)
-        found = None if properties is None else received_properties(properties)
-        self._store.arrived(Incoming(self._origin, generation, packet_id, qos, retain, topic, payload, found, filter_number))
+        found, fault = (None, None) if properties is None else ((properties.content_type, properties.rest), properties.fault)
+        self._store.arrived(Incoming(self._origin, generation, packet_id, qos, retain, topic, payload, found, filter_number, fault))
 
     def too_fast_for(self, now: float) -> float:
         """Seconds for which nothing more should be read, because the rates are exceeded."""

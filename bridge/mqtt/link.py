@@ -130,7 +130,10 @@ class Link:
 
     def tick(self, now: float) -> None:
         """Whatever is due: a connection attempt, a keep-alive, a deadline."""
-        if self.is_closed or self._dialing:
+        if self.is_closed:
+            return
+        self.outgoing.expire(now)
+        if self._dialing:
             return
         if (self._slow_until and now >= self._slow_until) or (self.is_full and self._has_room(self.backlog)):
             self._read_on()
@@ -218,7 +221,7 @@ class Link:
         self._is_kept = self.target.keeps_session and bool(self.incoming.filters)
         log.warning("broker_lost", integration=self.integration_id, reason=reason)
         self.incoming.lost()
-        self.outgoing.lost(reason)
+        self.outgoing.lost(reason, code)
         now = time.monotonic()
         self._retry_at = now + self._flapping.lost(now - self._up_since, reason, code)
         if self._flapping.reason is not None:

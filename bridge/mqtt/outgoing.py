@@ -1,5 +1,6 @@
 """The outgoing direction of a link: messages to publish, what is under way, and what the broker answered."""
 
+import math
 import random
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from bridge import log, metrics
 from bridge.mqtt.client import ONLINE, Limits
 from bridge.mqtt.properties import Packed, publish_properties
 from bridge.mqtt.sink import Sink
+from bridge.mqtt.sockets import BufferedSocket
 from bridge.mqtt.target import Target
 from bridge.mqtt.wire import Wire
 from bridge.values import Outcome, Outgoing, PublishState
@@ -17,17 +19,22 @@ from bridge.values import Outcome, Outgoing, PublishState
 ACK_SECONDS = 20.0
 STRIKES = 2  # a connection lost so often with the same single message under way
 WRITE_AHEAD = 1 << 18
+EXPIRY_SECONDS = 0.5  # between two looks for messages that have expired
 ID_NOT_FOUND = 0x92
+EXPIRED = "Its message_expiry passed before it could be sent to the broker."
+EXPIRED_UNDER_WAY = "Its message_expiry passed after the connection was lost; the broker may have it."
+# Reason codes of a DISCONNECT that says why, and that it was not a message: busy, shutting down, keep alive timeout, session taken over,
+# administrative action, use another server, server moved, connection rate exceeded, maximum connect time.
+NO_MESSAGE_S_FAULT = frozenset((0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0))
 
 
 class _Unacked:
     """A QoS 1 or 2 message under way."""
 
-    __slots__ = ("is_received", "message", "properties", "sent_at")
+    __slots__ = ("is_received", "message", "sent_at")
 
-    def __init__(self, message: Outgoing, properties: Packed | None, sent_at: float) -> None:
+    def __init__(self, message: Outgoing, sent_at: float) -> None:
         self.message = message
-        self.properties = properties
         self.sent_at = sent_at
         self.is_received = False
 
@@ -43,7 +50,8 @@ class OutgoingHalf:
         self._sink = sink
         self.pending: deque[Outgoing] = deque()
         self.unacked: dict[int, _Unacked] = {}
-        self._written: list[int] = []
+        self._handed_over: list[tuple[int, int]] = []  # of QoS 0: message, and when it is written (`Client.written_once`)
+        self._buffer: BufferedSocket | None = None  # of the connection that these went to
         self._is_draining = False
         self._acked_since_up = False
         self._lost_without_ack = 0
@@ -54,6 +62,7 @@ class OutgoingHalf:
         self._has_qos_2 = target.mqtt_version == 5  # there, a broker without it says so
         self._is_one_by_one = False  # a single message is under way at a time, to find the one that ends the connection
         self._status_id = 0  # of the status message under way
+        self._expires_at = math.inf  # no message expires before; time.monotonic()
 
     @property
     def takes_more(self) -> bool:
@@ -64,17 +73,18 @@ class OutgoingHalf:
     def connected(self, *, session_present: bool) -> None:
         self._cleared = set() if session_present else None
         self._say_online()
+        self._expire_unacked(time.monotonic())
         self._resend(session_present=session_present)
 
-    def lost(self, reason: str) -> None:
-        # QoS 0 is at most once: what was under way counts as sent, what was not waits in the queue.
+    def lost(self, reason: str, code: int = 0) -> None:
+        # QoS 0 is at most once: what was written counts as sent, what was not, or in part, waits in the queue.
         self._settle_written()
         if not self._is_one_by_one:
             self._release_pending()
-        if self.unacked and not self._acked_since_up:
-            self._suspect(reason)
-        else:
+        if not self.unacked or self._acked_since_up:
             self._lost_without_ack = 0
+        elif code not in NO_MESSAGE_S_FAULT:
+            self._suspect(reason)
         self._acked_since_up = False
 
     def drain(self) -> None:
@@ -92,7 +102,7 @@ class OutgoingHalf:
 
     def flushed(self) -> bool:
         """All that was handed over is written. Hands more over; whether there was more."""
-        if self._written:
+        if self._handed_over:
             self._settle_written()
         waiting = len(self.pending)
         self.pump()
@@ -105,6 +115,28 @@ class OutgoingHalf:
         # Longer after each connection without any acknowledgement, since the broker may just be slow.
         patience = ACK_SECONDS * float(1 << min(self._lost_without_ack, 4))
         return patience if now - max(unread_at, next(iter(self.unacked.values())).sent_at) > patience else None
+
+    def expire(self, now: float) -> None:
+        """Settle what is worthless by now: what waits to be sent, and without a connection what waits for its acknowledgement, too."""
+        if now < self._expires_at:
+            return
+        waiting = list(self.pending)
+        self.pending.clear()
+        for message in waiting:
+            if _is_over(message, now):
+                self._settle(message.msg_id, "expired", reason=EXPIRED)
+            else:
+                self.pending.append(message)
+        if not self._wire.is_up:
+            self._expire_unacked(now)
+        left = [*self.pending, *(found.message for found in self.unacked.values())]
+        self._expires_at = max(now + EXPIRY_SECONDS, min((m.expires_at for m in left if m.expires_at is not None), default=math.inf))
+        self._end_one_by_one()
+
+    def _expire_unacked(self, now: float) -> None:
+        # What the broker has said it received is only to be released, whenever that is.
+        for packet_id in [key for key, found in self.unacked.items() if not found.is_received and _is_over(found.message, now)]:
+            self._settle(self.unacked.pop(packet_id).message.msg_id, "expired", reason=EXPIRED_UNDER_WAY)
 
     def _say_online(self) -> None:
         self._status_id = 0
@@ -120,7 +152,10 @@ class OutgoingHalf:
             for message in messages:
                 self._settle(message.msg_id, "released")
             return
-        self.pending.extend(messages)
+        for message in messages:
+            self.pending.append(message)
+            if message.expires_at is not None:
+                self._expires_at = min(self._expires_at, message.expires_at)
         self.pump()
         self._wire.flush()
 
@@ -137,17 +172,19 @@ class OutgoingHalf:
         buffer = client.connection.buffer
         window = self._window()
         pending, unacked, limits = self.pending, self.unacked, self._wire.limits
-        version = self._target.mqtt_version
+        now = time.monotonic()
         while pending and len(unacked) < window and buffer.pending_bytes() < WRITE_AHEAD:
             message = pending.popleft()
+            if _is_over(message, now):
+                self._settle(message.msg_id, "expired", reason=EXPIRED)
+                continue
             topic = message.topic.encode()
-            fault = self._fault(message, topic, limits)
-            properties = None
-            if fault is None and version == 5 and (message.properties or message.expires_in is not None):
-                try:
-                    properties = publish_properties(message.properties, message.expires_in)
-                except ValueError as error:
-                    fault = str(error)
+            properties, fault = None, None
+            try:
+                properties = self._properties(message, now)
+            except ValueError as error:
+                fault = str(error)
+            fault = fault or self._fault(message, topic, properties, limits)
             if fault is not None:
                 self._settle(message.msg_id, "failed", reason=fault)
                 continue
@@ -159,12 +196,21 @@ class OutgoingHalf:
                 client.send_pubrel(packet_id)
             client.send_publish(packet_id, topic, message.payload, message.qos, retain=message.retain, dup=False, properties=properties)
             if message.qos:
-                unacked[packet_id] = _Unacked(message, properties, time.monotonic())
+                unacked[packet_id] = _Unacked(message, now)
             else:
-                self._written.append(message.msg_id)
+                self._buffer = buffer
+                self._handed_over.append((message.msg_id, client.written_once()))
+        self._end_one_by_one()
 
-    def _fault(self, message: Outgoing, topic: bytes, limits: Limits) -> str | None:
-        if len(topic) + len(message.payload) + 16 > limits.maximum_packet_size:
+    def _properties(self, message: Outgoing, now: float) -> Packed | None:
+        """Those to send it with now. Raises ValueError."""
+        if self._target.mqtt_version != 5 or not (message.properties or message.expires_at is not None):
+            return None
+        return publish_properties(message.properties, None if message.expires_at is None else max(1, math.ceil(message.expires_at - now)))
+
+    def _fault(self, message: Outgoing, topic: bytes, properties: Packed | None, limits: Limits) -> str | None:
+        size = len(topic) + len(message.payload) + (len(properties.data) if properties is not None else 0)
+        if size + 16 > limits.maximum_packet_size:
             return f"the broker takes packets of at most {limits.maximum_packet_size} bytes"
         if message.qos > limits.maximum_qos:
             return f"the broker takes QoS {limits.maximum_qos} at most"
@@ -208,7 +254,7 @@ class OutgoingHalf:
                 message.qos,
                 retain=message.retain,
                 dup=session_present,
-                properties=found.properties,
+                properties=self._properties(message, now),
             )
         self.pump()
 
@@ -236,10 +282,7 @@ class OutgoingHalf:
             self._settled(Outcome(found.message.msg_id, "acknowledged", code, reason if code else None, now))
         self._acked_since_up = True
         self._lost_without_ack = 0
-        if self._is_one_by_one and not self.unacked and not self.pending:
-            self._is_one_by_one = False
-            self._strikes.clear()
-            self._sink.takes_more()
+        self._end_one_by_one()
 
     def completed(self, packet_id: int, code: int, reason: str | None) -> None:
         """PUBCOMP: the end of a message whose PUBREC has come. Otherwise it answers the PUBREL that only cleared the packet id."""
@@ -263,17 +306,28 @@ class OutgoingHalf:
             log.warning("broker_lost_repeatedly", integration=self._integration_id, under_way=len(self.unacked))
             self._is_one_by_one = True
 
+    def _end_one_by_one(self) -> None:
+        if self._is_one_by_one and not self.unacked and not self.pending:
+            self._is_one_by_one = False
+            self._strikes.clear()
+            self._sink.takes_more()
+
     # --------------------------------------------------------------------------------------------------------------- settling
 
     def _settle(self, msg_id: int, state: PublishState, code: int | None = None, reason: str | None = None) -> None:
         self._settled(Outcome(msg_id, state, code, reason, time.monotonic()))
 
     def _settle_written(self) -> None:
-        for msg_id in self._written:
-            self._settle(msg_id, "sent")
-        self._written.clear()
+        written = self._buffer.written if self._buffer is not None else 0
+        for msg_id, end in self._handed_over:
+            self._settle(msg_id, "sent" if end <= written else "released")
+        self._handed_over.clear()
 
     def _release_pending(self) -> None:
         for message in self.pending:
             self._settle(message.msg_id, "released")
         self.pending.clear()
+
+
+def _is_over(message: Outgoing, now: float) -> bool:
+    return message.expires_at is not None and message.expires_at <= now

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from paho.mqtt.properties import Properties
-
 from bridge import log
 from bridge.mqtt.client import Client, Limits
+from bridge.mqtt.properties import Received
 from bridge.mqtt.sockets import DialError, Report, dial
 from bridge.mqtt.target import TEST_TOPIC, TOKEN_BYTES, Target, TargetError, of_integration
 from bridge.settings import Settings
@@ -94,7 +93,7 @@ class Probe:
         """It never unsubscribes."""
 
     def arrived(
-        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Received | None, subscription: int
     ) -> None:
         self._events.put(("arrived", payload))
 

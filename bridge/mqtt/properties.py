@@ -2,13 +2,17 @@
 
 import base64
 import json
+import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 UTF_8 = "utf-8"  # the payload format indicator 1
+MOST_BYTES = 1 << 17  # of a received message: reading them takes long where they are many, and they do not count as payload
+SUBSCRIPTION_IDENTIFIER, USER_PROPERTY = 0x0B, 0x26
 
 
 class Packed:
@@ -80,20 +84,99 @@ _PROPERTIES: dict[str, Callable[[Properties, Any], None]] = {
 }
 
 
-def received_properties(properties: Properties) -> tuple[str | None, str | None]:
-    """Content type, and the other properties of a received PUBLISH as JSON."""
-    content_type = getattr(properties, "ContentType", None)
-    found: dict[str, Any] = {}
-    if (value := getattr(properties, "ResponseTopic", None)) is not None:
-        found["response_topic"] = value
-    if (value := getattr(properties, "CorrelationData", None)) is not None:
-        found["correlation_data"] = base64.b64encode(value).decode()
-    if (value := getattr(properties, "UserProperty", None)) is not None:
-        found["user_properties"] = [list(pair) for pair in value]
-    if (value := getattr(properties, "MessageExpiryInterval", None)) is not None:
-        found["message_expiry"] = value
-    if getattr(properties, "PayloadFormatIndicator", 0) == 1:
+class Received(NamedTuple):
+    """What a received PUBLISH has besides its topic and payload."""
+
+    content_type: str | None = None
+    rest: str | None = None  # the other properties, as JSON
+    subscriptions: tuple[int, ...] = ()  # Subscription Identifiers
+    fault: str | None = None  # why it cannot be queued
+
+
+def read_properties(data: bytes) -> tuple[Received, int]:
+    """The properties that `data` begins with, and how many bytes they have. Raises MalformedPacket where they are none.
+
+    Paho copies all that follows for each of them, which takes seconds where there are many. And it ends the connection for U+FEFF, which
+    MQTT allows (5.0 section 1.5.4), for U+0000 and for bytes that are not UTF-8, which some brokers pass on: the broker would send the
+    message again on the next connection, and those behind it would never come.
+    """
+    try:
+        size, at = _number(data, 0)
+        end = at + size
+        if end > len(data):
+            raise MalformedPacket("properties that are longer than their packet")
+        if size > MOST_BYTES:
+            return Received(fault=f"The properties have {size} bytes; the bridge takes at most {MOST_BYTES}."), end
+        found: dict[str, Any] = {}
+        pairs: list[list[str]] = []
+        subscriptions: list[int] = []
+        while at < end:
+            kind, at = data[at], at + 1
+            if kind == USER_PROPERTY:
+                name, at = _text(data, at)
+                value, at = _text(data, at)
+                pairs.append([name, value])
+            elif kind == SUBSCRIPTION_IDENTIFIER:
+                number, at = _number(data, at)
+                subscriptions.append(number)
+            else:
+                key, read = _READ[kind]
+                if key in found:
+                    raise MalformedPacket(f"{key} twice")
+                found[key], at = read(data, at)
+        if at > end:
+            raise MalformedPacket("a property that is longer than all of them")
+    except (IndexError, KeyError, struct.error) as error:
+        raise MalformedPacket("unreadable properties") from error
+    content_type = found.pop("content_type", None) or None
+    if found.pop("payload_format", 0):
         found["payload_format"] = UTF_8
+    if pairs:
+        found["user_properties"] = pairs
+    found.pop("topic_alias", None)
+    return Received(content_type, json.dumps(found, ensure_ascii=False) if found else None, tuple(subscriptions)), end
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A variable byte integer, and where it ends."""
+    value = 0
+    for place in range(4):
+        byte = data[at + place]
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise MalformedPacket("a number of more than four bytes")
+
+
+def _binary(data: bytes, at: int) -> tuple[bytes, int]:
+    end = at + 2 + (data[at] << 8 | data[at + 1])
+    if end > len(data):
+        raise MalformedPacket("a string that is longer than its packet")
+    return data[at + 2 : end], end
+
+
+def _text(data: bytes, at: int) -> tuple[str, int]:
+    value, end = _binary(data, at)
     # U+0000 is a character in MQTT, but not in PostgreSQL.
-    rest = json.dumps(found, ensure_ascii=False).replace("\\u0000", "\\ufffd") if found else None
-    return content_type.replace("\0", "\ufffd") if content_type else None, rest
+    return value.decode(errors="replace").replace("\0", "\ufffd"), end
+
+
+def _base64(data: bytes, at: int) -> tuple[str, int]:
+    value, end = _binary(data, at)
+    return base64.b64encode(value).decode(), end
+
+
+def _flag(data: bytes, at: int) -> tuple[int, int]:
+    if data[at] > 1:
+        raise MalformedPacket("a flag that is neither 0 nor 1")
+    return data[at], at + 1
+
+
+_READ: dict[int, tuple[str, Callable[[bytes, int], tuple[Any, int]]]] = {
+    0x01: ("payload_format", _flag),
+    0x02: ("message_expiry", lambda data, at: (struct.unpack_from("!L", data, at)[0], at + 4)),
+    0x03: ("content_type", _text),
+    0x08: ("response_topic", _text),
+    0x09: ("correlation_data", _base64),
+    0x23: ("topic_alias", lambda data, at: (struct.unpack_from("!H", data, at)[0], at + 2)),
+}

@@ -84,6 +84,7 @@ class BufferedSocket:
         self._read = b""
         self._position = 0
         self._write = bytearray()
+        self.written = 0  # bytes that were buffered, and that the socket has taken
 
     def recv(self, size: int) -> bytes:
         """At most size bytes; raises BlockingIOError when there are none now, returns b"" at the end."""
@@ -134,6 +135,7 @@ class BufferedSocket:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return False
             del self._write[:sent]
+            self.written += sent
         return True
 
     def pending_bytes(self) -> int:

@@ -25,7 +25,7 @@ UNREAD_SECONDS = 0.001
 LAST_LOOK_SECONDS = 0.0005
 PAUSE_AT = 20000
 PAUSE_AT_BYTES = 64 << 20
-OVERHEAD = 500  # bytes that a waiting message costs beside its payload
+OVERHEAD = 500  # bytes that a waiting message costs beside its payload and properties
 BATCH_TIMEOUT, LOCK_TIMEOUT = 15.0, 10.0
 SLOW_TIMEOUT = 3.0  # of a batch of an organization that may be why one reached its limit: others wait meanwhile
 SLOW_REST_SECONDS = 6.0
@@ -55,7 +55,7 @@ class Inbound(DatabaseThread):
     # ------------------------------------------------------------------------------------------------ from the network thread
 
     def arrived(self, message: Incoming) -> None:
-        message.link.backlog.add(len(message.payload) + OVERHEAD)
+        message.link.backlog.add(message.size + OVERHEAD)
         self._arrived.append(message)
         if not self._event.is_set():
             self._event.set()
@@ -156,9 +156,9 @@ class Inbound(DatabaseThread):
             message = queue.popleft()
             taken += 1
             if message.qos and link.will_be_redelivered:
-                link.backlog.remove(1, len(message.payload) + OVERHEAD)
+                link.backlog.remove(1, message.size + OVERHEAD)
             else:
-                size += len(message.payload)
+                size += message.size
                 self._batch.append(message)
         if queue:
             links[link] = queue
@@ -193,7 +193,7 @@ class Inbound(DatabaseThread):
         done, self._batch = self._batch, []
         sizes: dict[Origin, list[int]] = {}
         for message in done:
-            sizes.setdefault(message.link, []).append(len(message.payload) + OVERHEAD)
+            sizes.setdefault(message.link, []).append(message.size + OVERHEAD)
         for link, each in sizes.items():
             link.backlog.remove(len(each), sum(each))
         metrics.INBOUND_WAITING.set(self._total.count)

@@ -75,10 +75,12 @@ BEGIN
         p.message ->> 'topic',
         coalesce(p.body, convert_to((p.message -> 'payload')::text, 'UTF8'), ''),
         nullif(p.message - '{topic,payload,qos,retain,message_expiry}'::text [], '{}'),
-        ceil(extract(epoch FROM p.expires_at - clock_timestamp()))::integer,
+        -- A message_expiry may be twice as long as an integer is large.
+        CASE WHEN p.expires_at IS NOT NULL THEN least(ceil(extract(epoch FROM p.expires_at - clock_timestamp())), 2147483647)::integer END,
         extract(epoch FROM clock_timestamp() - p.vt)::real,
         CASE
-            WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
+            -- After two, they go one by one: with fewer, whatever was claimed would be given up with the message that kills bridges.
+            WHEN p.attempts >= (SELECT greatest(c.max_attempts, 3) FROM mqtt.configuration AS c)
                 THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
             ELSE mqtt.outbound_topic_reason(p.message ->> 'topic')
         END

@@ -23,23 +23,28 @@ DECLARE
     v_decoded mqtt.decoded_payload;
 BEGIN
     IF v_number IS NULL THEN
-        RETURN false;
+        RETURN NULL;
     END IF;
     SELECT h.payload, h.body, h.properties INTO v_last
     FROM mqtt.history AS h
     -- Older than that it may as well be told again.
     WHERE h.topic = v_number AND h.flags & 8 = 0 AND h.received_at >= now() - interval '7 days'
-    ORDER BY h.measured_at DESC
+    -- What came with others was received, and so perhaps measured, at the same time.
+    ORDER BY h.measured_at DESC, h.position DESC
     LIMIT 1;
-    IF NOT found OR v_last.properties - 'subscription_ids' <> '{}' THEN
-        RETURN false;
+    IF NOT found THEN
+        RETURN NULL;
     END IF;
     v_decoded := mqtt.decode_payload(v_content_type, payload);
-    RETURN coalesce(v_decoded.payload, 'null') = v_last.payload AND v_decoded.body IS NOT DISTINCT FROM v_last.body;
+    RETURN CASE
+        WHEN coalesce(v_decoded.payload, 'null') <> v_last.payload OR v_decoded.body IS DISTINCT FROM v_last.body THEN false
+        WHEN v_last.properties - 'subscription_ids' <> '{}' THEN NULL
+        ELSE true
+    END;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.is_last_stored(uuid, uuid, text, text, bytea) IS
-'Whether the last message that was stored of a topic, in the last days, has this payload and no properties: it came when it was published, and then was retained.';
+'Whether the last message that was stored of a topic, in the last days, has this payload: it came when it was published, and then was retained. Null where there is none, or it has this payload, and properties as well.';
 
 CREATE OR REPLACE FUNCTION mqtt.last_waiting(organization_ids uuid []) RETURNS TABLE (integration_id uuid, topic text, content_type text, body bytea)
 LANGUAGE sql STABLE SECURITY INVOKER
@@ -95,8 +100,7 @@ BEGIN
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
     waiting AS MATERIALIZED (
-        SELECT w.*
-        FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain AND c.content_hash IS DISTINCT FROM c.earlier_hash)) AS w
+        SELECT w.* FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain)) AS w
     ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
@@ -110,17 +114,18 @@ BEGIN
         WHERE r.content_hash <> excluded.content_hash OR r.seen_at < excluded.seen_at - interval '1 day'
     )
     SELECT coalesce(array_agg(c.place::integer), '{}') INTO v_repeats
-    FROM compared AS c
+    FROM (SELECT x.*, coalesce(x.content_hash = x.earlier_hash, false) AS is_noted FROM compared AS x) AS c
     WHERE c.retain AND CASE
-        WHEN c.content_hash = c.earlier_hash THEN true
-        WHEN c.turn > 1 OR c.properties IS NOT NULL THEN false
-        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
-            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w)
-        ELSE mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
+        WHEN c.turn > 1 OR c.properties IS NOT NULL AND NOT c.is_noted THEN c.is_noted
+        -- What is noted may have been changed since by what came when it was published, and then it has changed back while nobody listened.
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w WHERE w.body IS NOT NULL)
+            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w WHERE w.body IS NOT NULL)
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w) THEN c.is_noted
+        ELSE coalesce(mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload), c.is_noted)
     END;
     RETURN v_repeats;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.repeated_retained(uuid [], uuid [], integer [], text [], bytea [], boolean [], text [], jsonb []) IS
-'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, still waits to be stored, or was last stored, of it. Notes those that are new.';
+'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what came before of their topic in this call, or last waits to be stored or was last stored of it, or, where nothing tells otherwise, what it last sent of it as retained. Notes those that are new.';
 COMMIT;

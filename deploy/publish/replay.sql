@@ -14,13 +14,19 @@ AS $$
 DECLARE
     -- With a patch, a new message is stored.
     v_marked CONSTANT mqtt.marked_message [] := CASE WHEN request.patch IS NULL THEN mqtt.marked_messages(request) ELSE '{}' END;
+    -- JSON may write a QoS as 1.0, which is no smallint to whoever reads the queues.
+    v_patch CONSTANT jsonb := coalesce(
+        request.patch || CASE
+            WHEN jsonb_typeof(request.patch -> 'qos') = 'number' THEN jsonb_build_object('qos', (request.patch ->> 'qos')::numeric::integer) ELSE '{}'
+        END, '{}'
+    );
 BEGIN
     PERFORM mqtt.require_unpacked(request);
     RETURN QUERY
     SELECT
         row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
         coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
-        coalesce(d.message, '{}') - 'payload_bytes' || coalesce(request.patch, '{}') || CASE
+        coalesce(d.message, '{}') - 'payload_bytes' || v_patch || CASE
             WHEN d.direction = 'incoming'
                 THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
             WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
@@ -40,6 +46,10 @@ BEGIN
     CROSS JOIN mqtt.topic_filter_levels(request.topic) AS l
     LEFT JOIN unnest(v_marked) AS m ON k.is_kept AND m.id = d.id AND m.received_at = d.received_at
     WHERE d.organization_id = request.organization_id
+        -- No bridge would claim what a deleted integration is to publish.
+        AND (d.direction = 'incoming' OR EXISTS (
+            SELECT FROM mqtt.device_integrations AS i WHERE i.id = coalesce(request.to_integration_id, d.integration_id)
+        ))
         -- Of too large a payload only the first part is there.
         AND ((d.message ? 'payload_bytes') IS NOT TRUE OR request.patch ? 'payload')
         AND (request.topic IS NULL OR mqtt.matched_levels(d.topic, l.topic_like, l.topic_levels) IS NOT NULL)
@@ -56,7 +66,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.dead_letters_to_replay(mqtt.replay_request) IS
-'The dead letters that the request selects, patched and marked with replay_of, oldest first. Those of messages that the history has are left out where these are no longer marked as failed, or are packed.';
+'The dead letters that the request selects, patched and marked with replay_of, oldest first. Those of messages that the history has are left out where these are no longer marked as failed, or are packed, and outgoing ones where their integration was deleted.';
 
 CREATE OR REPLACE FUNCTION mqtt.history_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
 LANGUAGE plpgsql STABLE SECURITY INVOKER

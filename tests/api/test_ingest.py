@@ -13,7 +13,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge.mqtt.properties import received_properties
+from bridge.mqtt.properties import read_properties
 from tests.api.support import Queue, Witness, accepted, stored
 from tests.support.api import Device
 from tests.support.tenant import Tenant
@@ -234,7 +234,7 @@ def test_mqtt_5_properties_are_stored_as_over_mqtt(home: Tenant, queue: Queue) -
     wire.ResponseTopic, wire.CorrelationData, wire.MessageExpiryInterval, wire.PayloadFormatIndicator = "answers/1", b"\x00\xff", 60, 1
     pairs = [["unit", "°C"], ["unit", "K"], ["timestamp", "2025-02-03T04:05:06Z"]]
     wire.UserProperty = [tuple(pair) for pair in pairs]
-    content_type, over_mqtt = received_properties(wire)
+    over_mqtt, _ = read_properties(wire.pack())  # type: ignore[no-untyped-call]
     options = {
         "response_topic": "answers/1", "correlation_data": "AP8=", "message_expiry": 60, "payload_format": "utf-8",
         "user_properties": pairs,
@@ -253,9 +253,9 @@ def test_mqtt_5_properties_are_stored_as_over_mqtt(home: Tenant, queue: Queue) -
     assert queue.work()["processed"] == 4
     for message_id in ids:
         row = stored(device, home, message_id)
-        assert (row["properties"], row["payload"]) == (json.loads(str(over_mqtt)), 1)
+        assert (row["properties"], row["payload"]) == (json.loads(str(over_mqtt.rest)), 1)
         assert datetime.fromisoformat(row["sent_at"]) == datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC)
-    assert content_type is None
+    assert over_mqtt.content_type is None
     by_name = accepted(device.send(1, user_properties={"b": "1", "a": "2"}))
     none = accepted(device.send(1, user_properties={}, response_topic=None))
     assert queue.work()["processed"] == 2

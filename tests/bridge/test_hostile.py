@@ -14,7 +14,7 @@ from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_connection_test import answered
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign
-from tests.support.broker import Broker
+from tests.support.broker import Broker, user_property
 from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
@@ -76,6 +76,7 @@ JUNK_5 = {
     "a property cut short": b"\x30\x06\x00\x01a\x02\x02\x00",
     "a topic alias that was never agreed": b"\x30\x07\x00\x00\x03\x23\x00\x01x",
     "a reason code that PUBACK has not": b"\x40\x03\x00\x01\x02",
+    "PUBACK with a thousand properties": b"\x40\x96\xcb\x01\x00\x01\x00\x90\xcb\x01" + user_property("a", "b" * 20) * 1000,
 }
 
 # Acknowledgements that nobody waits for: no reason to hang up, and without effect.
@@ -192,6 +193,29 @@ def listening(db: Connection, owner: Tenant, broker: Broker, version: str) -> st
     owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": "plant/#", "qos": 1}, token=owner.admin)
     wait_until(lambda: (subscription(db, integration_id, "plant/#") or ("",))[0] == "active", what="an answer to SUBSCRIBE")
     return integration_id
+
+
+def test_properties_of_any_kind_do_not_stop_what_comes_behind_them(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
+    """What devices write into them, brokers pass on, and send again on each connection until it is acknowledged."""
+    owner = tenant()
+    witness.session_present = None
+    listening(db, owner, witness, "5")
+    texts = ("\ufeffpump", "a\0b", "\udcff")
+    for text in texts:
+        raw = text.encode(errors="surrogateescape")
+        witness.offer("plant/a", b"1", properties=b"\x26\x00\x01n" + len(raw).to_bytes(2, "big") + raw)
+    large = witness.offer("plant/large", b"2", properties=user_property("a", "b") * 200000)
+    last = witness.offer("plant/b", b"3")
+    rows = history(stack, owner, len(texts) + 1)
+    assert [row["properties"] and row["properties"]["user_properties"] for row in rows] == [
+        [["n", "\ufeffpump"]], [["n", "a\ufffdb"]], [["n", "\ufffd"]], None,
+    ]  # fmt: skip
+    wait_until(lambda: large.is_acknowledged and last.is_acknowledged, what="acknowledgements")
+    dead = db.execute(
+        "SELECT d.topic, d.body, d.error_message FROM mqtt.mqtt_dead_letters AS d WHERE d.organization_id = %s", (owner.organization_id,)
+    ).fetchall()
+    assert dead == [("plant/large", b"2", "The properties have 1400000 bytes; the bridge takes at most 131072.")]
+    assert len(witness.connects) == 1
 
 
 def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Tenants, witness: Broker) -> None:

@@ -3,7 +3,10 @@
 import base64
 import json
 import re
+import socket
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +14,11 @@ import psycopg
 import pytest
 
 from tests.bridge.support import Peer, publish, receipts, status, stored
-from tests.support.broker import Broker
+from tests.support.broker import Broker, Publish
 from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Tenants = Callable[..., Tenant]
@@ -207,14 +210,16 @@ def test_more_than_the_broker_takes_fails_alone(tenant: Tenants, witness: Broker
         {"topic": "a", "payload": "x" * 5000, "qos": 1},
         {"topic": "b", "payload": 1, "qos": 2},
         {"topic": "c", "payload": 1, "qos": 1, "retain": True},
-        {"topic": "d", "payload": 1, "qos": 1},
+        {"topic": "d", "payload": 1, "qos": 1, "user_properties": {"a": "x" * 2000}},
+        {"topic": "e", "payload": 1, "qos": 1},
     ]
     found = receipts(owner, publish(owner, messages, integration_id))
-    assert [row["state"] for row in found] == ["failed", "failed", "failed", "acknowledged"]
-    assert [row["reason"] for row in found[:3]] == [
+    assert [row["state"] for row in found] == ["failed"] * 4 + ["acknowledged"]
+    assert [row["reason"] for row in found[:4]] == [
         "the broker takes packets of at most 2000 bytes",
         "the broker takes QoS 1 at most",
         "the broker keeps no retained messages",
+        "the broker takes packets of at most 2000 bytes",
     ]
 
 
@@ -242,6 +247,96 @@ def test_a_message_that_makes_the_broker_hang_up_is_found(tenant: Tenants, witne
     assert [payload for number, payload in enumerate(arrived) if payload not in arrived[:number]] == [
         payload for payload in payloads if payload != "poison"
     ]
+
+
+def test_a_message_is_not_blamed_for_another_client(tenant: Tenants, witness: Broker) -> None:
+    """DISCONNECT with a reason code that says why, and that it was not the message."""
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+
+    def taken_over(_message: Publish) -> str | None:
+        if len(witness.connects) > 6:
+            return None
+        witness.send(b"\xe0\x02\x8e\x00")
+        return "close"
+
+    witness.on_publish = taken_over
+    (row,) = receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id))
+    assert (row["state"], row["reason"]) == ("acknowledged", None)
+
+
+def test_what_expires_while_it_waits_for_its_turn_is_not_sent(tenant: Tenants, witness: Broker) -> None:
+    owner = tenant()
+    witness.connack_properties = b"\x21\x00\x01"  # one at a time
+    witness.ack_delay = 3.0
+    integration_id = foreign(owner, witness.port)
+    messages = [{"topic": "a", "payload": 1, "qos": 1}, {"topic": "b", "payload": 1, "qos": 1, "message_expiry": 1}]
+    found = receipts(owner, publish(owner, messages, integration_id))
+    assert [row["state"] for row in found] == ["acknowledged", "expired"]
+    assert {message.topic for message in witness.seen} == {"a"}
+
+
+def test_what_expires_while_the_broker_is_away_is_not_sent_again(tenant: Tenants, witness: Broker) -> None:
+    owner = tenant()
+    witness.on_publish = lambda _message: "ignore"
+    integration_id = foreign(owner, witness.port)
+    messages = [{"topic": "a", "payload": 1, "qos": 1, "message_expiry": 3}, {"topic": "b", "payload": 1, "qos": 1}]
+    ids = publish(owner, messages, integration_id)
+    wait_until(lambda: len(witness.seen) == 2, what="both under way")
+    witness.kill()
+    (expired,) = receipts(owner, ids[:1], wait=15)
+    assert (expired["state"], "may have it" in (expired["reason"] or "")) == ("expired", True)
+    witness.on_publish = lambda _message: None
+    witness.start()
+    (row,) = receipts(owner, ids[1:])
+    assert row["state"] == "acknowledged"
+    assert [message.topic for message in witness.seen[2:]] == ["b"]
+
+
+def test_what_no_socket_took_is_not_sent(tenant: Tenants) -> None:
+    """QoS 0, at a broker that reads nothing, and then is gone."""
+    owner = tenant()
+    with socket.socket() as server, ExitStack() as ends:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        integration_id = foreign(owner, server.getsockname()[1])
+        first = ends.enter_context(server.accept()[0])
+        assert first.recv(1000)[:1] == b"\x10"
+        first.sendall(b"\x20\x03\x00\x00\x00")
+        payload = "x" * 200000
+        ids = [
+            receipt
+            for begin in range(0, 60, 10)
+            for receipt in publish(owner, [{"topic": f"t/{n}", "payload": payload} for n in range(begin, begin + 10)], integration_id)
+        ]
+        before: list[str] = []
+
+        def is_stuck() -> bool:
+            nonlocal before
+            earlier, before = before, [row["state"] for row in receipts(owner, ids, wait=0)]
+            time.sleep(1.5)
+            return before == earlier
+
+        wait_until(is_stuck, what="a full socket")
+        assert {"sent", "queued"} == set(before), "the socket took some"
+        first.shutdown(socket.SHUT_WR)
+        second = ends.enter_context(server.accept()[0])
+        second.settimeout(PATIENCE)
+        second.recv(1000)
+        second.sendall(b"\x20\x03\x00\x00\x00")
+        taken = bytearray()
+        first.settimeout(PATIENCE)
+        while more := first.recv(1 << 20):
+            taken += more
+        whole = [b"t/%d\x00%s" % (n, payload.encode()) for n in range(60)]
+        wanted = [packet for packet in whole if packet not in taken]
+        assert 0 < len(wanted) < 60
+        came = bytearray()
+        while not all(packet in came for packet in wanted):
+            came += second.recv(1 << 20) or pytest.fail("the connection ended")
+        assert not any(packet in came for packet in whole if packet not in wanted)
+        assert {row["state"] for row in receipts(owner, ids)} == {"sent"}
 
 
 def test_qos_2_resumes_at_pubrel(tenant: Tenants, witness: Broker) -> None:

@@ -1,6 +1,6 @@
 -- What the bridge calls: leases, claims, settling, ingest, states, accounts, requests; each under its lease, and nothing but these.
 \ir setup.psql
-SELECT plan(78);
+SELECT plan(80);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -127,6 +127,16 @@ UPDATE pgmq.q_mqtt_outbound SET attempts = 2 WHERE message ->> 'topic' = 'm/3';
 SELECT is((SELECT array_agg(c.topic) FROM bridge.claim_outbound(:'two', ARRAY[:'external']::uuid [], '{10}') AS c), '{m/1}', 'after two such ends, one goes at a time');
 UPDATE pgmq.q_mqtt_outbound SET attempts = 3 WHERE message ->> 'topic' = 'm/1';
 SELECT matches((SELECT c.fault FROM bridge.claim_outbound(:'two', ARRAY[:'external']::uuid [], '{10}') AS c), 'its bridge ended each time', 'after three, it is given up');
+UPDATE mqtt.configuration SET max_attempts = 1;
+UPDATE pgmq.q_mqtt_outbound SET attempts = 2 WHERE message ->> 'topic' = 'm/1';
+SELECT is((SELECT c.fault FROM bridge.claim_outbound(:'two', ARRAY[:'external']::uuid [], '{10}') AS c), NULL, 'and not before, however few attempts a message has to be processed');
+UPDATE mqtt.configuration SET max_attempts = 3;
+
+-- The longest message_expiry
+DELETE FROM pgmq.q_mqtt_outbound;
+INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, expires_at)
+VALUES (now(), '{"topic": "a", "payload": 1}', :'org_alice', :'external', now() + make_interval(secs => 4294967295));
+SELECT is((SELECT c.expires_in FROM bridge.claim_outbound(:'two', ARRAY[:'external']::uuid [], '{10}') AS c), 2147483647, 'the longest message_expiry keeps nothing from being claimed');
 
 -- Ingest
 DELETE FROM mqtt.bridge_leases;

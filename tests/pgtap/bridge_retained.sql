@@ -1,6 +1,6 @@
 -- What a broker has retained comes again at each new session: it is stored once, and again when it has changed.
 \ir setup.psql
-SELECT plan(31);
+SELECT plan(37);
 \set bridge 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
 INSERT INTO mqtt.bridges (id, name, version, main_pid) VALUES (:'bridge', 'host:2', '1', 1);
@@ -62,6 +62,16 @@ SELECT is(tap.deliver('{org_alice/devices/l/t}', ARRAY['{"b": 1, "a": 3}']) ->> 
 SELECT mqtt.process_batch() \g /dev/null
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger is balanced');
 SELECT is((SELECT array_agg(m.payload::text ORDER BY m.position) FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%/l/t'), '{"{\"a\": 2, \"b\": 1}","{\"a\": 3, \"b\": 1}"}', 'each is stored once');
+
+-- What has changed while the bridge listened, and back while it was away.
+SELECT is(tap.deliver('{org_alice/devices/r/t}', '{on}') ->> 'queued', '1', 'a state');
+SELECT is(tap.deliver('{org_alice/devices/r/t}', '{off}', '{f}') ->> 'queued', '1', 'changes');
+SELECT is(tap.deliver('{org_alice/devices/r/t}', '{on}') ->> 'queued', '1', 'what it has changed back to is new, while the change waits to be stored');
+SELECT is(tap.deliver('{org_alice/devices/r/t}', '{off}', '{f}') ->> 'queued', '1', 'it changes again');
+SELECT mqtt.process_batch() \g /dev/null
+SELECT is(tap.deliver('{org_alice/devices/r/t}', '{on}') ->> 'queued', '1', 'and back, which is new as well once the change is stored');
+SELECT mqtt.process_batch() \g /dev/null
+SELECT is(tap.deliver('{org_alice/devices/r/t}', '{on}') ->> 'repeated', '1', 'but once');
 
 -- They are forgotten when no broker has sent them for as long as messages are kept.
 UPDATE mqtt.retained_messages SET seen_at = now() - interval '400 days' WHERE integration_id = :'external';

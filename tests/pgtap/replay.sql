@@ -1,6 +1,6 @@
 -- Replay to a broker: the topics, sizes and integrations that mqtt_publish allows, and the bytes that came.
 \ir setup.psql
-SELECT plan(40);
+SELECT plan(45);
 INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload, content_type, body)
 SELECT now() - interval '1 minute', now() - interval '1 minute', row_number() OVER (), :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
 FROM (VALUES (:'hosted'::uuid), (:'external')) AS i (id)
@@ -113,6 +113,25 @@ SELECT results_eq(
     ), 'what goes out tells in its user properties whose replay it is'
 );
 SELECT is((SELECT array_agg(replay_count ORDER BY topic) FROM mqtt.mqtt_dead_letters), '{2,1,1,1,1,1}'::smallint [], 'each is counted');
+
+-- A QoS as JSON may write it.
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[md5('2'), md5('4')]::uuid [], patch => '{"qos": 1.0}') ->> 'replayed', '2', 'a QoS of 1.0');
+SELECT is((SELECT q.qos FROM api.mqtt_message_queue AS q WHERE q.topic = 'org_alice/2' AND q.status = 'pending'), 1::smallint, 'can be read in the queue');
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT message ->> 'qos' FROM pgmq.q_mqtt_messages WHERE message @> '{"topic": "org_alice/2", "qos": 1}'
+    UNION ALL SELECT message ->> 'qos' FROM pgmq.q_mqtt_outbound WHERE message @> '{"topic": "org_alice/4", "qos": 1}'$$,
+    ARRAY['1', '1'], 'and is stored as the number that workers and bridges read'
+);
+
+-- An integration that was deleted has no broker to publish to.
+UPDATE mqtt.mqtt_dead_letters SET integration_id = :'unknown', replayed_at = NULL WHERE id = md5('5')::uuid;
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[md5('5')]::uuid []) ->> 'matched', '0', 'what was to be published by an integration that is deleted is left out');
+SELECT is(
+    api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[md5('5')]::uuid [], to_integration_id => :'hosted') ->> 'replayed', '1', 'but can be sent by another'
+);
 
 -- A backlog, which is what a replay makes.
 SELECT act_as('none');

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import socket
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.properties import VariableByteIntegers
 from prometheus_client import REGISTRY
 
 from bridge import api, log, metrics, mosquitto, sealing, settings
 from bridge.mqtt.client import Client
-from bridge.mqtt.properties import publish_properties, received_properties
+from bridge.mqtt.properties import publish_properties, read_properties
 from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
 from bridge.mqtt.target import TargetError, default_client_id, of_integration
 from bridge.work.queue_worker import BATCH, FEW, FIRST_BATCH, next_size, pause_after
@@ -337,11 +338,55 @@ class TestPaho:
         values = {"content_type": "a/b", "response_topic": "r", "correlation_data": "AAE=", "user_properties": {"a": "b"}}
         packed = publish_properties(values, 7)
         assert packed is not None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.unpack(packed.pack())  # type: ignore[no-untyped-call]
-        content_type, rest = received_properties(properties)
-        assert content_type == "a/b"
-        assert rest == '{"response_topic": "r", "correlation_data": "AAE=", "user_properties": [["a", "b"]], "message_expiry": 7}'
+        found, size = read_properties(packed.pack() + b"payload")
+        assert size == len(packed.pack())
+        assert (found.content_type, found.subscriptions, found.fault) == ("a/b", (), None)
+        assert json.loads(found.rest or "") == {
+            "response_topic": "r", "correlation_data": "AAE=", "user_properties": [["a", "b"]], "message_expiry": 7,
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (b"\xef\xbb\xbfpump", "\ufeffpump"),  # U+FEFF is legal
+            (b"a\0b", "a\ufffdb"),
+            (b"a\\u0000", "a\\u0000"),  # what looks like it is not it
+            (b"\xff", "\ufffd"),
+            (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),  # half of a surrogate pair
+            (b"", ""),
+        ],
+    )
+    def test_text_of_any_kind(self, text: bytes, expected: str) -> None:
+        one = len(text).to_bytes(2, "big") + text
+        properties = b"\x26" + one + one + b"\x08" + one + b"\x03" + one
+        found, _ = read_properties(bytes([len(properties)]) + properties)
+        assert found.content_type == (expected or None)
+        assert json.loads(found.rest or "") == {"response_topic": expected, "user_properties": [[expected, expected]]}
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"", b"\x80", b"\xff\xff\xff\xff\x01", b"\x01", b"\x7fx", b"\x02\x7f\x00", b"\x02\x02\x00", b"\x02\x01\x02",
+            b"\x05\x03\x00\x09ab", b"\x04\x01\x01\x01\x01", b"\x05\x26\x00\x01a\x00", b"\x03\x03\x00\x05hello", b"\x01\x0b",
+        ],
+    )  # fmt: skip
+    def test_what_are_no_properties(self, data: bytes) -> None:
+        with pytest.raises(MalformedPacket):
+            read_properties(data)
+
+    def test_many_are_read_soon(self) -> None:
+        pair = b"\x26\x00\x01a\x00\x01b"
+        for count in (18000, 50000):
+            properties = pair * count
+            data = VariableByteIntegers.encode(len(properties)) + properties  # type: ignore[no-untyped-call]
+            began = time.process_time()
+            found, size = read_properties(data)
+            assert time.process_time() - began < 1
+            assert size == len(data)
+            if count == 18000:
+                assert len(json.loads(found.rest or "")["user_properties"]) == count
+            else:
+                assert (found.rest, found.fault) == (None, "The properties have 350000 bytes; the bridge takes at most 131072.")
 
     @pytest.mark.parametrize("values", [{"correlation_data": "?"}, {"content_type": "x" * 70000}, {"user_properties": "x"}])
     def test_properties_that_cannot_be_sent(self, values: dict[str, Any]) -> None:

@@ -1865,8 +1865,8 @@ export interface paths {
          * Post dead deliveries again
          * @description Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
          *     its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
-         *     Returns `{"replayed": n}`.
-         *     Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.
+         *     Returns `{"replayed": n}`. While a subscription is paused, also by its receiver's 410 Gone, nothing can be replayed.
+         *     Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`; 409 `callback_paused`.
          */
         post: operations["replay_mqtt_callback_deliveries"];
         delete?: never;
@@ -9893,6 +9893,15 @@ export interface operations {
             };
             /** @description `subscription_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `callback_paused` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
