@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, help="alternating rounds (default: 5, quick: 2)")
     made.add_argument("--seconds", type=int, help="seconds of each HTTP run (default: 3, quick: 1)")
     made.add_argument("--rows", type=int, help="stored rows of history and growth-history (default: 10,000,000, quick: 200,000)")
-    made.add_argument("--name", default="latest", help="results go to bench/results/NAME.json; the page shows latest (default) and elsewhere")
+    made.add_argument("--name", default="latest", help="results go to bench/results/NAME.json (default: latest; elsewhere: shown, too)")
     made.add_argument("--list", action="store_true", help="list the parts and exit")
     made.add_argument("--report", action="store_true", help="only rewrite README.md and the plots from the results")
     made.add_argument("--keep", action="store_true", help="leave the stack running in .run/bench/stack")

@@ -593,6 +593,9 @@ BEGIN
     VALUES (add_organization_member.organization_id, add_organization_member.user_id, add_organization_member.role)
     ON CONFLICT ON CONSTRAINT organization_members_pkey DO UPDATE SET role = excluded.role
     RETURNING m.* INTO v_member;
+    -- Accepted later, an invitation that is left over would change the role again.
+    DELETE FROM mqtt.organization_invitations AS v
+    WHERE v.organization_id = add_organization_member.organization_id AND v.user_id = add_organization_member.user_id;
     IF NOT EXISTS (
         SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = add_organization_member.organization_id AND m.role = 'admin'
     ) AND NOT mqtt.is_operator() THEN
@@ -797,7 +800,7 @@ BEGIN
     INSERT INTO mqtt.api_keys AS k (organization_id, name, key_hash, key_start, scope, integration_ids, expires_at, created_by)
     VALUES (
         create_api_key.organization_id, create_api_key.name, sha256(convert_to(v_key, 'UTF8')), left(v_key, 8), create_api_key.scope,
-        create_api_key.integration_ids, create_api_key.expires_at, mqtt.current_user_id()
+        create_api_key.integration_ids, nullif(create_api_key.expires_at, 'infinity'), mqtt.current_user_id()
     )
     RETURNING k.* INTO v_row;
     PERFORM mqtt.log_activity(
@@ -2934,7 +2937,10 @@ BEGIN
     v_request.by_received := false;
     v_request.until := coalesce(query_series.until, now());
     v_request.since := coalesce(query_series.since, v_request.until - interval '24 hours');
-    v_request.metrics := query_series.metrics;
+    -- Each once, as a reading would count for each time that its metric is named.
+    v_request.metrics := CASE WHEN query_series.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(query_series.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
     PERFORM mqtt.check_series(
         v_request.since, v_request.until, query_series.bucket, query_series.max_points, query_series.fill,
         coalesce(cardinality(v_request.device_ids), 1)
@@ -3868,6 +3874,7 @@ CREATE FUNCTION api.upsert_integration(organization_id uuid, name text, integrat
 DECLARE
     v_organization mqtt.organizations;
     v_integration mqtt.device_integrations;
+    v_most bigint;
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
@@ -3886,6 +3893,14 @@ BEGIN
     IF upsert_integration.integration_id IS NULL THEN
         IF upsert_integration.status IS DISTINCT FROM 'inactive' THEN
             PERFORM mqtt.require_integration_room(upsert_integration.organization_id);
+        END IF;
+        -- Of those that are switched off there may be more, but not without end: each may have a megabyte of certificates.
+        v_most := 10 * coalesce(v_organization.max_integrations, (SELECT c.max_integrations FROM mqtt.configuration AS c));
+        IF v_most <= (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.organization_id = upsert_integration.organization_id) THEN
+            RAISE EXCEPTION 'integration_limit_reached' USING
+                ERRCODE = 'PT409',
+                DETAIL = format('Your organization has %s integrations, those included that are switched off, and may have no more.', v_most),
+                HINT = 'Delete some that are not used, or ask the operator to raise max_integrations.';
         END IF;
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
         VALUES (
@@ -7868,12 +7883,18 @@ CREATE FUNCTION mqtt.check_stored(since timestamp with time zone, until timestam
         WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.received_at < check_stored.until AND h.flags & (8 + 256) = 0
         GROUP BY 1, 2
     ) AS s ON s.id = l.organization_id AND s.hour = l.hour
-    WHERE l.completed - l.deleted > coalesce(s.stored, 0);
+    WHERE l.completed - l.deleted > coalesce(s.stored, 0)
+        -- What came packed, with an organization from another installation, is not in the history here.
+        AND NOT EXISTS (
+            SELECT
+            FROM ONLY mqtt.packs AS p
+            WHERE p.run = 0 AND p.organization = t.number AND p.last_received_at >= l.hour AND p.first_received_at < l.hour + interval '1 hour'
+        );
 $$;
 
 ALTER FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone) IS 'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, and of those past their term, it knows nothing.';
+COMMENT ON FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone) IS 'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, of those past their term, and of what came packed with organizations that moved here, it knows nothing.';
 
 CREATE FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -7930,7 +7951,7 @@ BEGIN
             ERRCODE = 'PT400', DETAIL = 'time is "measured" or "received".', HINT = 'Omit it to go by when it was measured.';
     ELSIF bucket <= '0' OR bucket > '366 days'
         -- Months and years have no fixed length, so a part of one added to them makes no sense.
-        OR (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) > 0 AND date_trunc('month', bucket) <> bucket) THEN
+        OR (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) <> 0 AND date_trunc('month', bucket) <> bucket) THEN
         RAISE EXCEPTION 'bucket_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes", 300 (seconds), "1 week" or "1 month".',
@@ -8517,9 +8538,7 @@ BEGIN
                 AND NOT EXISTS (SELECT FROM mqtt.rollup_minutes AS r WHERE r.organization_id = s.organization_id AND r.series_id = s.id);
         END IF;
         SELECT array_agg(p) INTO v_parts
-        FROM mqtt.reading_parts(
-            ARRAY[ROW(progress.organization_id, device_id, hour, v_until, CASE WHEN NOT v_is_whole THEN v_late END, NULL)::mqtt.reading_span], NULL, '1 minute', 'UTC'
-        ) AS p;
+        FROM mqtt.parts_of_hour(progress, device_id, hour, v_until, CASE WHEN NOT v_is_whole THEN v_late END, v_is_changed) AS p;
         PERFORM mqtt.write_rollups(progress.organization_id, v_parts);
         IF date_trunc('day', hour) + interval '24 hours' <= mqtt.device_rolled_until(progress, device_id) THEN
             PERFORM mqtt.write_days(progress.organization_id, ARRAY[device_id], date_trunc('day', hour));
@@ -8534,7 +8553,7 @@ $$;
 
 ALTER FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone) IS 'Takes a device''s late and changed readings of an hour into its rollups: makes them again, or adds those that are late where messages of that time may be gone. Returns how many numbers it read.';
+COMMENT ON FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone) IS 'Takes a device''s late and changed readings of an hour into its rollups: makes them again, or where messages of that time may be gone, adds those that are late, and changed ones of metrics that they have nothing of. Returns how many numbers it read.';
 
 CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean DEFAULT true) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10051,6 +10070,17 @@ BEGIN
     FROM (SELECT DISTINCT date_trunc('day', x.at) AS day FROM (VALUES (v_since), (v_until)) AS x (at) WHERE isfinite(x.at)) AS e
     JOIN mqtt.rollup_progress AS p ON p.organization_id = deletion.organization_id
     WHERE greatest(v_hours, v_minutes) < most AND e.day + interval '24 hours' <= mqtt.device_rolled_until(p, device_id);
+    -- What was stored since the deletion was asked for may have been in them, and is to be taken in again.
+    PERFORM mqtt.record_late(ARRAY(
+        SELECT ROW(m.topic_number, m.measured_at, m.position)::mqtt.late_reading
+        FROM mqtt.topics AS t
+        JOIN mqtt.readings AS m ON m.topic_number = t.number AND m.role = 'telemetry'
+        LEFT JOIN mqtt.late_readings AS l ON l.organization_id = t.organization_id AND l.device_id = t.device_id
+            AND l.hour = date_trunc('hour', m.measured_at) AND m.position = ANY (l.positions)
+        WHERE t.organization_id = deletion.organization_id AND t.device_id = delete_rollups_within.device_id AND greatest(v_hours, v_minutes) < most
+            AND m.measured_at >= v_since AND m.measured_at < v_until AND m.first_measured_at < v_until AND m.last_measured_at >= v_since
+            AND m.received_at >= deletion.requested_at AND m.last_received_at >= deletion.requested_at AND l.device_id IS NULL
+    ));
     RETURN v_hours + v_minutes;
 END;
 $$;
@@ -11293,7 +11323,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "import_busy": {"status": 429, "meaning": "the organization''s messages are being processed just now", "remedy": "retry after `Retry-After` seconds; nothing was imported"},
 "import_invalid": {"status": 400, "meaning": "rows of the staging table cannot be imported", "remedy": "correct or delete the rows that `details` names the first of"},
 "integration_inactive": {"status": 403, "meaning": "the integration is switched off; an admin can switch it on", "remedy": "an admin sets the integration''s `status` to `active`"},
-"integration_limit_reached": {"status": 409, "meaning": "the organization has as many integrations switched on as it may have (`max_integrations`)", "remedy": "switch off some that are not used, or ask the operator to raise the limit"},
+"integration_limit_reached": {"status": 409, "meaning": "the organization has as many integrations switched on as it may have (`max_integrations`), or ten times as many in all", "remedy": "switch off or delete some that are not used, or ask the operator to raise the limit"},
 "integration_not_found": {"status": 404, "meaning": "there is no such integration that you may see", "remedy": "`GET /device_integrations` lists yours"},
 "integration_required": {"status": 403, "meaning": "only the operator makes a broker key without an integration", "remedy": "name the integration whose devices log in at your own broker"},
 "integration_type_fixed": {"status": 409, "meaning": "an integration stays with its organization, and a hosted one stays hosted", "remedy": "make a new integration and delete this one"},
@@ -12205,14 +12235,15 @@ BEGIN
         RETURN NEW;
     END IF;
     SELECT o.slug || '.' || NEW.client_id INTO v_own FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id;
-    NEW.client_id := CASE WHEN length(v_own) <= 64 THEN v_own ELSE NEW.username END;
+    -- Another organization may have taken it before there was one with this slug.
+    NEW.client_id := CASE WHEN length(v_own) <= 64 AND mqtt.is_client_id_free(v_own, NEW.organization_id) THEN v_own ELSE NEW.username END;
     RETURN NEW;
 END;
 $$;
 
 ALTER FUNCTION mqtt.give_client_id() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.give_client_id() IS 'Trigger: a client id that is not free at the hosted broker gets the organization''s slug and a dot before it or, where that is too long, is replaced by the username. No slug contains a dot.';
+COMMENT ON FUNCTION mqtt.give_client_id() IS 'Trigger: a client id that is not free at the hosted broker gets the organization''s slug and a dot before it or, where that is too long or not free either, is replaced by the username. No slug contains a dot.';
 
 CREATE FUNCTION mqtt.grant_publisher(role_name name, integration_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -14892,15 +14923,22 @@ CREATE FUNCTION mqtt.largest_writers() RETURNS uuid[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    -- About 10,000 of the messages that wait to be published.
+    v_percent CONSTANT real := (
+        SELECT least(100, 1000000 / greatest(pg_stat_get_live_tuples(k.oid), k.reltuples, 1))
+        FROM pg_catalog.pg_class AS k
+        WHERE k.oid = 'pgmq.q_mqtt_outbound'::regclass
+    );
 BEGIN
     RETURN ARRAY(
         WITH newest AS MATERIALIZED (
-            SELECT h.organization, pg_column_size(h.payload) + coalesce(pg_column_size(h.body), 0) + 100 AS bytes
+            SELECT h.organization, h.flags & 8 = 8 AS is_outgoing, pg_column_size(h.payload) + coalesce(pg_column_size(h.body), 0) + 100 AS bytes
             FROM mqtt.history AS h
             ORDER BY h.received_at DESC
             LIMIT 10000
         ),
-        written AS (
+        received AS MATERIALIZED (
             SELECT
                 l.organization_id,
                 sum(l.accepted) * coalesce(
@@ -14911,6 +14949,26 @@ BEGIN
             WHERE l.bucket > now() - interval '1 day'
             GROUP BY l.organization_id
             HAVING sum(l.accepted) > 0
+        ),
+        written AS (
+            SELECT x.organization_id, sum(x.bytes) AS bytes
+            FROM (
+                SELECT r.organization_id, r.bytes FROM received AS r
+                UNION ALL
+                -- The ledger counts what was received: what was published is as much more as among the newest.
+                SELECT
+                    o.id,
+                    sum(n.bytes) * coalesce((SELECT sum(r.bytes) FROM received AS r) / (SELECT sum(i.bytes) FROM newest AS i WHERE NOT i.is_outgoing), 1)
+                FROM newest AS n
+                JOIN mqtt.organizations AS o ON o.number = n.organization
+                WHERE n.is_outgoing
+                GROUP BY o.id
+                UNION ALL
+                SELECT q.organization_id, sum(pg_column_size(q.message) + coalesce(pg_column_size(q.body), 0) + 100) * (100 / v_percent)::numeric
+                FROM pgmq.q_mqtt_outbound AS q TABLESAMPLE SYSTEM (v_percent)
+                GROUP BY q.organization_id
+            ) AS x
+            GROUP BY x.organization_id
         )
         SELECT w.organization_id FROM written AS w WHERE w.bytes > 1.5 * (SELECT avg(x.bytes) FROM written AS x)
     );
@@ -14919,7 +14977,7 @@ $$;
 
 ALTER FUNCTION mqtt.largest_writers() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.largest_writers() IS 'The organizations whose messages of the last day take half as much again as the mean of those that had any: how many the ledger says, how large the 10,000 newest were.';
+COMMENT ON FUNCTION mqtt.largest_writers() IS 'The organizations whose messages of the last day, and those that wait to be published, take half as much again as the mean of those that had any: how many were received the ledger says, how large they were and how much was published the 10,000 newest, what waits a sample.';
 
 CREATE FUNCTION mqtt.last_waiting(organization_ids uuid[]) RETURNS TABLE(integration_id uuid, topic text, content_type text, body bytea)
     LANGUAGE sql STABLE
@@ -15519,7 +15577,8 @@ CREATE FUNCTION mqtt.may_be_deleted(deletion mqtt.deletions, at timestamp with t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT CASE
-        WHEN deletion.by_received THEN at >= deletion.since - c.max_time_behind AND at < deletion.until + c.max_time_ahead
+        -- However long before: what was imported was measured at its timestamp.
+        WHEN deletion.by_received THEN at < deletion.until + c.max_time_ahead
         ELSE at >= deletion.since AND at < deletion.until
     END
     FROM mqtt.configuration AS c;
@@ -15784,7 +15843,8 @@ BEGIN
             v_until := v_from;
         END IF;
         v_days := v_days * 4;
-        v_step := least(v_step * 4, 100000);
+        -- Where a range has no packs, the next one need not have more.
+        v_step := CASE WHEN v_edge IS NULL THEN v_step ELSE least(v_step * 4, 100000) END;
     END LOOP;
 END;
 $$;
@@ -18048,6 +18108,42 @@ ALTER FUNCTION mqtt.partition_ranges(parent regclass) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.partition_ranges(parent regclass) IS 'The partitions of a table but the default one: from first_at to before end_at.';
 
+CREATE FUNCTION mqtt.parts_of_hour(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone, until timestamp with time zone, kept bigint[], is_changed boolean) RETURNS SETOF mqtt.rollup_part
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_span mqtt.reading_span := ROW(progress.organization_id, parts_of_hour.device_id, hour, until, kept, NULL);
+    v_known text [];
+BEGIN
+    IF kept IS NULL OR NOT is_changed THEN
+        RETURN QUERY SELECT p.* FROM mqtt.reading_parts(ARRAY[v_span], NULL, '1 minute', 'UTC') AS p;
+        RETURN;
+    END IF;
+    v_known := ARRAY(
+        SELECT s.metric
+        FROM mqtt.rollup_series AS s
+        JOIN mqtt.rollups AS r ON r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = 1 AND r.starts_at = parts_of_hour.hour
+        WHERE s.organization_id = progress.organization_id AND s.device_id = parts_of_hour.device_id
+    );
+    RETURN QUERY SELECT p.* FROM mqtt.reading_parts(ARRAY[v_span], NULL, '1 minute', 'UTC') AS p WHERE p.metric = ANY (v_known);
+    -- Of what the rollups have nothing, no message can be gone that they count. What has come late meanwhile is added the next time.
+    v_span.kept := NULL;
+    v_span.skipped := (
+        SELECT array_agg(n.position)
+        FROM mqtt.late_readings AS l
+        CROSS JOIN LATERAL unnest(l.positions) AS n (position)
+        WHERE l.organization_id = progress.organization_id AND l.device_id = parts_of_hour.device_id AND l.hour = parts_of_hour.hour
+            AND n.position <> ALL (kept)
+    );
+    RETURN QUERY SELECT p.* FROM mqtt.reading_parts(ARRAY[v_span], NULL, '1 minute', 'UTC') AS p WHERE p.metric <> ALL (v_known);
+END;
+$$;
+
+ALTER FUNCTION mqtt.parts_of_hour(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone, until timestamp with time zone, kept bigint[], is_changed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.parts_of_hour(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone, until timestamp with time zone, kept bigint[], is_changed boolean) IS 'What mqtt.correct_rollups takes into a device''s rollups of an hour, by minute: all of its readings (kept is null); those kept; or where payload rules were applied again (is_changed), of metrics that the rollups have nothing of all, and those kept of the others.';
+
 CREATE FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) RETURNS boolean
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -19541,7 +19637,21 @@ def members(pairs: dict[str, str], encoded_size: int) -> str:
 # plpython/decode_binary.py
 
 PRECISE = decimal.Context(prec=34)
+# What is read, so that a few bytes cannot ask for much: each may be a record of its own, with a hundred fields of 64 parts.
+MAX_STEPS = 200_000
 Field = dict[str, Any]
+
+class Values:
+    """Values by their names as JSON, and how many were read."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, str] = {}
+        self.steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise ValueError(f"more than {MAX_STEPS} values")
 
 def _number(value: float, scale: Any) -> str:
     """Write a number times its scale; whole numbers are scaled exactly."""
@@ -19554,21 +19664,22 @@ def _number(value: float, scale: Any) -> str:
         raise ValueError("a scaled number is beyond the range of a double")
     return str(result)
 
-def _put(values: dict[str, str], field: Field, value: Any) -> None:
+def _put(values: Values, field: Field, value: Any) -> None:
     """Take down the value of a field, or of a part of one."""
+    values.step()
     name = string(field["name"])
     if isinstance(value, bytes):
-        values[name] = utf8(value.rstrip(b"\0"))
+        values.items[name] = utf8(value.rstrip(b"\0"))
     elif isinstance(value, bool):
-        values[name] = "true" if value else "false"
+        values.items[name] = "true" if value else "false"
     elif isinstance(value, int) and str(value) in field.get("labels", ()):
         label = field["labels"][str(value)]
         if label is not None:
-            values[name] = json.dumps(label)
+            values.items[name] = json.dumps(label)
     elif not math.isnan(value):
-        values[name] = _number(value, field.get("scale"))
+        values.items[name] = _number(value, field.get("scale"))
 
-def _read(data: bytes, at: int, field: Field, values: dict[str, str]) -> int:
+def _read(data: bytes, at: int, field: Field, values: Values) -> int:
     """Read a field; returns the place after it."""
     code = field["format"]
     order, code = (code[0], code[1:]) if code[0] in "<>" else (">", code)
@@ -19590,7 +19701,7 @@ def _read(data: bytes, at: int, field: Field, values: dict[str, str]) -> int:
             _put(values, field, value)
     return at + size
 
-def _read_all(data: bytes, layout: "list[Field]", values: dict[str, str]) -> int:
+def _read_all(data: bytes, layout: "list[Field]", values: Values) -> int:
     """Read fields from the beginning; returns the place after them."""
     at = 0
     for field in layout:
@@ -19601,7 +19712,7 @@ def _read_all(data: bytes, layout: "list[Field]", values: dict[str, str]) -> int
         at = _read(data, at, field, values)
     return at
 
-def _read_records(data: bytes, at: int, record: Field, values: dict[str, str]) -> int:
+def _read_records(data: bytes, at: int, record: Field, values: Values) -> int:
     """Read records until the end, which it returns."""
     tag, counted = record["tag"], record.get("length", 0)
     while at < len(data):
@@ -19628,10 +19739,10 @@ def run(data: bytes, layout: str) -> str:
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES} bytes")
-    values: dict[str, str] = {}
+    values = Values()
     if _read_all(data, json.loads(layout, parse_float=Decimal), values) != len(data):
         raise ValueError("there are more bytes than in the layout")
-    return "{" + ",".join([f"{name}:{value}" for name, value in values.items()]) + "}"
+    return "{" + ",".join([f"{name}:{value}" for name, value in values.items.items()]) + "}"
 
 SD["run"] = run
 return run(data, layout)
@@ -20948,14 +21059,16 @@ FORMATS = {"double": "<d", "float": "<f", "fixed64": "<Q", "sfixed64": "<q", "fi
 
 @functools.lru_cache(maxsize=16)
 def _schema(layout: str) -> Any:
-    """Read a layout, each type's fields by their numbers."""
+    """Read a layout, each type's fields by their numbers, and which of them have a value where they are absent."""
     schema = json.loads(layout)
     schema["types"] = {name: {field["number"]: field for field in members} for name, members in schema["types"].items()}
+    schema["defaults"] = {name: [f for f in members.values() if f.get("default")] for name, members in schema["types"].items()}
     return schema
 
 class _Reader:
     def __init__(self, schema: Any) -> None:
         self.types = schema["types"]
+        self.defaults = schema["defaults"]
         self.enums = schema.get("enums", {})
         self.steps = 0
         self.size = 0
@@ -21055,13 +21168,10 @@ class _Reader:
         known = self.types[kind]
         found = self.raw(known, data)
         members: list[str] = []
-        for number, field in known.items():
-            values = found.get(number)
-            if values is None:
-                if not field.get("default"):
-                    continue
-                text = self.default(field["type"])
-            elif field.get("map"):
+        # A type may have thousands of fields, and a message many that are empty: what is absent must cost nothing.
+        for number, values in found.items():
+            field = known[number]
+            if field.get("map"):
                 text = self.map(field["type"], values, depth + 1)
             elif field.get("repeated"):
                 text = "[" + ",".join([self.value(field["type"], value, depth + 1) or "null" for value in values]) + "]"
@@ -21072,6 +21182,8 @@ class _Reader:
                 text = self.scalar(field["type"], values[-1])
             if text:
                 members.append(self.step(f"{string(field['name'])}:{text}"))
+        absent = [field for field in self.defaults[kind] if field["number"] not in found]
+        members += [self.step(f"{string(field['name'])}:{self.default(field['type'])}") for field in absent]
         return "{" + ",".join(members) + "}"
 
 def run(data: bytes, layout: str) -> str:
@@ -23325,6 +23437,11 @@ DECLARE
 BEGIN
     -- Nobody removes unused topics meanwhile.
     PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(messages[1].organization_id::text)) WHERE cardinality(messages) > 0;
+    -- Whoever deletes them waits for this, or there would be readings of what is gone.
+    PERFORM
+    FROM unnest(v_messages) AS m
+    JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
+    FOR NO KEY UPDATE OF h;
     WITH gone AS (
         DELETE FROM mqtt.reading_rows AS r
         USING unnest(v_messages) AS m
@@ -23837,13 +23954,20 @@ CREATE FUNCTION mqtt.refresh_devices(d mqtt.deletions, most integer) RETURNS mqt
     AS $$
 DECLARE
     v_devices CONSTANT uuid [] := ARRAY(
-        SELECT DISTINCT x.id
-        FROM mqtt.topics AS t
-        JOIN mqtt.devices AS x ON x.organization_id = t.organization_id AND x.id = t.device_id
-        CROSS JOIN mqtt.topic_filter_levels(d.filter) AS l
-        WHERE t.organization_id = d.organization_id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
-            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
-            AND (d.place IS NULL OR x.id > d.place::uuid)
+        SELECT x.id
+        FROM mqtt.devices AS x
+        WHERE x.organization_id = d.organization_id AND (d.device_id IS NULL OR x.id = d.device_id) AND (d.place IS NULL OR x.id > d.place::uuid)
+            AND CASE
+                -- Also those that have no topics any longer: rollups and latest values outlive them.
+                WHEN d.filter IS NULL AND (d.integration_id IS NULL OR x.integration_id = d.integration_id) THEN true
+                ELSE EXISTS (
+                    SELECT
+                    FROM mqtt.topics AS t
+                    CROSS JOIN mqtt.topic_filter_levels(d.filter) AS l
+                    WHERE t.organization_id = d.organization_id AND t.device_id = x.id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
+                        AND (d.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
+                )
+            END
         ORDER BY x.id
         LIMIT 20
     );
@@ -24386,6 +24510,8 @@ BEGIN
                 )
             ) AS t
             WHERE t.created_at < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM mqtt.history AS h WHERE h.topic = t.number)
+                -- A deletion that has taken their messages finds by them whose rollups and latest values it has to correct.
+                AND NOT EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.organization_id = t.organization_id AND d.state <> 'done')
                 AND NOT mqtt.is_packed_topic(t.organization_id, t.number)
             GROUP BY t.organization_id
         ) AS x
@@ -24400,7 +24526,7 @@ $$;
 
 ALTER FUNCTION mqtt.remove_unused_topics(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.remove_unused_topics(most integer) IS 'Looks at that many topics (and at as many of each organization with configuration.max_topics of them) and removes those that no stored message has any longer; returns how many.';
+COMMENT ON FUNCTION mqtt.remove_unused_topics(most integer) IS 'Looks at that many topics (and at as many of each organization with configuration.max_topics of them) and removes those that no stored message has any longer, of organizations without a deletion that is not done; returns how many.';
 
 CREATE FUNCTION mqtt.render_openapi(roles name[]) RETURNS TABLE(role name, document jsonb)
     LANGUAGE sql STABLE
@@ -25209,7 +25335,7 @@ ALTER FUNCTION mqtt.require_subscription(subscription_id uuid) OWNER TO mqtt_own
 COMMENT ON FUNCTION mqtt.require_subscription(subscription_id uuid) IS 'The subscription, where the caller may see it (else PT404 subscription_not_found) and is an admin there (else PT403 admin_required).';
 
 CREATE FUNCTION mqtt.require_subscription_room(integration mqtt.device_integrations, topic text) RETURNS void
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
@@ -25220,6 +25346,8 @@ DECLARE
         WHERE o.id = integration.organization_id
     );
 BEGIN
+    -- All that the organization has are counted, of which an API key for some integrations sees theirs alone.
+    PERFORM mqtt.require_integration(integration.id, integration.organization_id, true);
     IF v_most <= (SELECT count(*) FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = integration.organization_id) AND NOT EXISTS (
         SELECT
         FROM mqtt.mqtt_subscriptions AS s
@@ -25988,6 +26116,7 @@ DECLARE
 BEGIN
     WITH news AS MATERIALIZED (
         SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.at, k.rebirth_at,
+            regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2') AS topic,
             n.rebirth_at = 'infinity' AND (x.at < k.rebirth_at + interval '30 seconds') IS NOT TRUE AS is_asked
         FROM unnest(nodes) WITH ORDINALITY AS n
         JOIN unnest(times) WITH ORDINALITY AS x (at, ordinality) ON x.ordinality = n.ordinality
@@ -26003,11 +26132,12 @@ BEGIN
     asked AS (
         -- The metric "Node Control/Rebirth", a boolean, true.
         INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT clock_timestamp(), jsonb_build_object(
-                'topic', regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2'), 'qos', 0, 'retain', false
-            ), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
+        SELECT clock_timestamp(), jsonb_build_object('topic', n.topic, 'qos', 0, 'retain', false), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
         FROM news AS n
-        WHERE n.is_asked
+        JOIN mqtt.device_integrations AS i ON i.organization_id = n.organization_id AND i.id = n.integration_id
+        JOIN mqtt.organizations AS o ON o.id = n.organization_id
+        -- A replay may have given a message another organization's topic, and at the hosted broker the bridge may publish anywhere.
+        WHERE n.is_asked AND (i.integration_type <> 'mqtt_hosted' OR mqtt.topic_is_under(n.topic, o.topic_prefix))
         RETURNING 1
     ),
     saved AS (
@@ -26028,7 +26158,7 @@ $_$;
 
 ALTER FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. Of an organization that has 10,000, no others. times: when their last messages came.';
+COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds, and at the hosted broker below the organization''s prefix alone. Of an organization that has 10,000, no others. times: when their last messages came.';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -27469,6 +27599,10 @@ CREATE FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) RETURNS uuid[]
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+DECLARE
+    -- Ids of ours tell when their messages came; those of other kinds tell nothing.
+    v_first CONSTANT timestamptz := (SELECT min(mqtt.message_id_time(i.id)) FROM unnest(ids) AS i (id));
+    v_last CONSTANT timestamptz := (SELECT max(mqtt.message_id_time(i.id)) FROM unnest(ids) AS i (id));
 BEGIN
     RETURN ARRAY(
         SELECT h.id FROM mqtt.history AS h WHERE h.organization = stored_ids.organization AND h.id = ANY (ids) AND h.flags & 16 = 16
@@ -27477,13 +27611,30 @@ BEGIN
         FROM mqtt.packs AS p
         CROSS JOIN LATERAL unnest(p.given_ids) AS i (id)
         WHERE p.given_ids && ids AND p.organization = stored_ids.organization AND i.id = ANY (ids)
+        UNION
+        SELECT h.id
+        FROM (SELECT i.id, mqtt.message_id_time(i.id) AS at FROM unnest(ids) AS i (id) OFFSET 0) AS o
+        JOIN mqtt.history AS h ON h.organization = stored_ids.organization AND h.received_at = o.at AND h.id = o.id
+        UNION
+        SELECT m.id
+        FROM (
+            SELECT DISTINCT p.number
+            FROM mqtt.packs AS p
+            CROSS JOIN LATERAL unnest(p.id_low) AS l (low)
+            JOIN (SELECT ('x' || right(i.id::text, 8))::bit(32)::integer AS low FROM unnest(ids) AS i (id) OFFSET 0) AS o ON o.low = l.low
+            -- A pack has messages of one day.
+            WHERE p.organization = stored_ids.organization AND p.first_received_at <= v_last AND p.last_received_at >= v_first
+                AND p.last_received_at < date_trunc('day', v_last, 'UTC') + interval '24 hours'
+        ) AS p
+        CROSS JOIN LATERAL mqtt.messages_of_pack(p.number) AS m
+        WHERE m.id = ANY (ids)
     );
 END;
 $$;
 
 ALTER FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) IS 'Those of these ids, given by clients or made by mqtt.import_id, that an organization''s stored messages have.';
+COMMENT ON FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) IS 'Those of these ids that an organization''s stored messages have: given by clients, made by mqtt.import_id, or given by this installation.';
 
 CREATE FUNCTION mqtt.stored_usage(since timestamp with time zone, until timestamp with time zone) RETURNS TABLE(organization integer, received bigint, published bigint, bytes bigint, seconds_to_store double precision)
     LANGUAGE plpgsql STABLE
@@ -28997,7 +29148,7 @@ CREATE FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) RETURNS T
       JOIN mqtt.topics n ON (((n.device_id = d.id) AND
          CASE
              WHEN ((topics_of_devices.request).message_types IS NULL) THEN (n.role = 'telemetry'::text)
-             ELSE ((n.message_type IS NULL) OR (n.message_type = ANY ((topics_of_devices.request).message_types)))
+             ELSE ((n.message_type IS NULL) OR (n.message_type = ANY ((topics_of_devices.request).message_types)) OR (n.role = ANY ((topics_of_devices.request).message_types)))
          END)));
 END;
 
@@ -33636,6 +33787,7 @@ REVOKE ALL ON FUNCTION mqtt.archive_state() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.argument_schemas(routine oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.as_double(value numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.as_double(value numeric) TO topicbase_reader;
 
 REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
 
@@ -34726,6 +34878,8 @@ GRANT ALL ON FUNCTION mqtt.packed_topics(organizations integer[], id uuid) TO se
 REVOKE ALL ON FUNCTION mqtt.partition_column(parent regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.partition_ranges(parent regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.parts_of_hour(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone, until timestamp with time zone, kept bigint[], is_changed boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) FROM PUBLIC;
 

@@ -172,7 +172,8 @@ def elsewhere(document: dict[str, Any], other: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     place = {key: number for number, key in enumerate(ORDER)}
-    for row in sorted(other["rows"].values(), key=lambda row: (row["key"].startswith(NEIGHBOURS), place.get(row["key"], len(place)), row["key"])):
+    order = {key: (key.startswith(NEIGHBOURS), place.get(key, len(place)), key) for key in other["rows"]}
+    for row in sorted(other["rows"].values(), key=lambda row: order[row["key"]]):
         here, unit = document["rows"].get(row["key"]), f" {TIMES if row['theirs'] else row['unit']}"
         cells = (
             row["what"],
