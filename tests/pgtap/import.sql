@@ -106,7 +106,7 @@ SELECT mqtt.apply_retention() \g /dev/null
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id IN (:'org_alice', :'org_bob') AND measured_at < '2024-01-01'), 2::bigint, 'it is not taken away at once');
 
 -- Ids that Topicbase gave, as the column id of an export has them.
-SELECT mqtt.count_accepted(:'org_alice', 1) \g /dev/null
+SELECT mqtt.count_accepted(:'org_alice', 1);
 INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
 VALUES (clock_timestamp(), reading((now() - interval '1 minute')::text, 77, 'sent'), :'org_alice', :'hosted');
 SELECT mqtt.process_batch(10) \g /dev/null

@@ -80,7 +80,7 @@ SELECT is(
     (SELECT count(*) FROM pgmq.q_mqtt_outbound AS q WHERE q.message ->> 'topic' = 'elsewhere/a/spBv1.0/P/NCMD/f'), 1::bigint, 'and is asked for a rebirth where it is'
 );
 -- At the hosted broker the bridge may publish anywhere. A dead letter may be replayed with any topic.
-SELECT api.apply_device_preset(:'hosted', 'sparkplug-b') \g /dev/null
+SELECT api.apply_device_preset(:'hosted', 'sparkplug-b');
 INSERT INTO mqtt.mqtt_dead_letters (received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message)
 SELECT now(), :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 3, t.topic, jsonb_build_object('topic', t.topic), decode(:'ddata', 'hex'), 'x'
 FROM (VALUES ('org_alice/spBv1.0/P/DDATA/g/d')) AS t (topic);
