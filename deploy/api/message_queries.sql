@@ -151,8 +151,7 @@ BEGIN
             v_until := v_from;
         END IF;
         v_days := v_days * 4;
-        -- Where a range has no packs, the next one need not have more.
-        v_step := CASE WHEN v_edge IS NULL THEN v_step ELSE least(v_step * 4, 100000) END;
+        v_step := CASE WHEN v_edge IS NULL THEN v_step ELSE least(v_step * 4, 100000) END;  -- no packs, no need of more
     END LOOP;
 END;
 $$;

@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/upsert_integration to pg
+-- requires: api/integration_total
 -- requires: integrations/access
 -- requires: integrations/triggers
 -- requires: tables/mqtt_subscriptions
@@ -59,7 +60,6 @@ AS $$
 DECLARE
     v_organization mqtt.organizations;
     v_integration mqtt.device_integrations;
-    v_most bigint;
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
@@ -79,14 +79,7 @@ BEGIN
         IF upsert_integration.status IS DISTINCT FROM 'inactive' THEN
             PERFORM mqtt.require_integration_room(upsert_integration.organization_id);
         END IF;
-        -- Of those that are switched off there may be more, but not without end: each may have a megabyte of certificates.
-        v_most := 10 * coalesce(v_organization.max_integrations, (SELECT c.max_integrations FROM mqtt.configuration AS c));
-        IF v_most <= (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.organization_id = upsert_integration.organization_id) THEN
-            RAISE EXCEPTION 'integration_limit_reached' USING
-                ERRCODE = 'PT409',
-                DETAIL = format('Your organization has %s integrations, those included that are switched off, and may have no more.', v_most),
-                HINT = 'Delete some that are not used, or ask the operator to raise max_integrations.';
-        END IF;
+        PERFORM mqtt.require_integration_total(upsert_integration.organization_id);
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
         VALUES (
             upsert_integration.organization_id, upsert_integration.name, upsert_integration.integration_type,

@@ -2,6 +2,7 @@
 -- requires: base/wake_bridge
 -- requires: process/sparkplug
 -- requires: tables/queues
+-- requires: topics/names
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

@@ -24,6 +24,7 @@ WHERE n.nspname IN ('api', 'mqtt', 'bridge') OR (n.nspname = 'pgmq' AND c.relnam
 CREATE TEMPORARY TABLE definer (name text PRIMARY KEY, reason text NOT NULL);
 INSERT INTO definer VALUES
 ('mqtt.current_organization_ids', 'policy helper: reads the members table that its own policy protects'),
+('mqtt.require_integration_total', 'counts what an API key for some integrations does not see'),
 ('mqtt.require_subscription_room', 'counts what an API key for some integrations does not see'),
 ('mqtt.current_organization_numbers', 'policy helper: the same by number'),
 ('mqtt.require_organization', 'policy helper: the same question for one organization'),

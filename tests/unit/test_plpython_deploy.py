@@ -17,7 +17,8 @@ from tests.support.servers import PROGRAMS, copied_programs, extensions_of
 from tests.support.stack import ROOT, Stack
 from tests.test_managed import PASSWORD, deploy, server
 
-PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
+# As docs/how-to/install.md has it: not those of earlier releases.
+PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*[a-z].sql")))]
 LIBRARY = PROGRAMS.parent / "lib/plpython3.so"
 CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "protobuf", "decompress", "transform", "seal")
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
@@ -185,7 +186,8 @@ def payload_rules_read_what_needs_none(stack: Stack) -> None:
 
 
 def verified(stack: Stack) -> None:
-    run_script(stack, *(f"verify/{change}.sql" for change in planned()))
+    # As sqitch, which does not verify what was replaced.
+    run_script(stack, *(f"verify/{change}.sql" for change in planned() if "@" not in change))
 
 
 @pytest.mark.timeout(900)
