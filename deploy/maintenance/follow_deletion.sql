@@ -1,8 +1,8 @@
 -- Deploy topicbase:maintenance/follow_deletion to pg
 -- requires: base/pgmq
+-- requires: maintenance/record_kept
 -- requires: maintenance/write_rollups
 -- requires: process/device_data
--- requires: process/record_late
 -- requires: tables/deletions
 -- requires: tables/ledger
 -- requires: tables/mqtt_callbacks
@@ -125,17 +125,7 @@ BEGIN
     FROM (SELECT DISTINCT date_trunc('day', x.at) AS day FROM (VALUES (v_since), (v_until)) AS x (at) WHERE isfinite(x.at)) AS e
     JOIN mqtt.rollup_progress AS p ON p.organization_id = deletion.organization_id
     WHERE greatest(v_hours, v_minutes) < most AND e.day + interval '24 hours' <= mqtt.device_rolled_until(p, device_id);
-    -- What was stored since the deletion was asked for may have been in them, and is to be taken in again.
-    PERFORM mqtt.record_late(ARRAY(
-        SELECT ROW(m.topic_number, m.measured_at, m.position)::mqtt.late_reading
-        FROM mqtt.topics AS t
-        JOIN mqtt.readings AS m ON m.topic_number = t.number AND m.role = 'telemetry'
-        LEFT JOIN mqtt.late_readings AS l ON l.organization_id = t.organization_id AND l.device_id = t.device_id
-            AND l.hour = date_trunc('hour', m.measured_at) AND m.position = ANY (l.positions)
-        WHERE t.organization_id = deletion.organization_id AND t.device_id = delete_rollups_within.device_id AND greatest(v_hours, v_minutes) < most
-            AND m.measured_at >= v_since AND m.measured_at < v_until AND m.first_measured_at < v_until AND m.last_measured_at >= v_since
-            AND m.received_at >= deletion.requested_at AND m.last_received_at >= deletion.requested_at AND l.device_id IS NULL
-    ));
+    PERFORM mqtt.record_kept(deletion, device_id, v_since, v_until) WHERE greatest(v_hours, v_minutes) < most;
     RETURN v_hours + v_minutes;
 END;
 $$;

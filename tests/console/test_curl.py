@@ -120,6 +120,9 @@ class Walk:
         self.run("Publish")
         (sent,) = wait_until(lambda: rows(self.tenant, "mqtt_messages", direction="eq.outgoing"), what="the command")
         assert (sent["topic"], sent["payload"]) == (f"{prefix}/commands", {"text": "it's 5 \\ o'clock $(date) `id`"})
+        self.visitor.to(f"devices/{pump['id']}")
+        assert '"id"' in self.run("Delete the messages")
+        self.visitor.to(f"devices/{pump['id']}/commands")
         self.run("Delete the device")
         assert rows(self.tenant, "devices", external_id="eq.pump") == []
 
@@ -141,6 +144,9 @@ class Walk:
         (login,) = rows(self.tenant, "mqtt_credentials", id=f"eq.{login['id']}")
         assert login["rotated_at"]
         assert login["status"] == "revoked"
+        self.page.get_by_label("Also those that were revoked or have expired").check()
+        self.run(f"Delete {name}")
+        assert rows(self.tenant, "mqtt_credentials", id=f"eq.{login['id']}") == []
         self.page.get_by_label("App", exact=True).fill("It's mine")
         self.page.get_by_label("Scope").select_option("publish")
         assert '"tbk_' in self.run("Create key")
