@@ -3874,7 +3874,6 @@ CREATE FUNCTION api.upsert_integration(organization_id uuid, name text, integrat
 DECLARE
     v_organization mqtt.organizations;
     v_integration mqtt.device_integrations;
-    v_most bigint;
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
@@ -3894,14 +3893,7 @@ BEGIN
         IF upsert_integration.status IS DISTINCT FROM 'inactive' THEN
             PERFORM mqtt.require_integration_room(upsert_integration.organization_id);
         END IF;
-        -- Of those that are switched off there may be more, but not without end: each may have a megabyte of certificates.
-        v_most := 10 * coalesce(v_organization.max_integrations, (SELECT c.max_integrations FROM mqtt.configuration AS c));
-        IF v_most <= (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.organization_id = upsert_integration.organization_id) THEN
-            RAISE EXCEPTION 'integration_limit_reached' USING
-                ERRCODE = 'PT409',
-                DETAIL = format('Your organization has %s integrations, those included that are switched off, and may have no more.', v_most),
-                HINT = 'Delete some that are not used, or ask the operator to raise max_integrations.';
-        END IF;
+        PERFORM mqtt.require_integration_total(upsert_integration.organization_id);
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
         VALUES (
             upsert_integration.organization_id, upsert_integration.name, upsert_integration.integration_type,
@@ -10070,17 +10062,7 @@ BEGIN
     FROM (SELECT DISTINCT date_trunc('day', x.at) AS day FROM (VALUES (v_since), (v_until)) AS x (at) WHERE isfinite(x.at)) AS e
     JOIN mqtt.rollup_progress AS p ON p.organization_id = deletion.organization_id
     WHERE greatest(v_hours, v_minutes) < most AND e.day + interval '24 hours' <= mqtt.device_rolled_until(p, device_id);
-    -- What was stored since the deletion was asked for may have been in them, and is to be taken in again.
-    PERFORM mqtt.record_late(ARRAY(
-        SELECT ROW(m.topic_number, m.measured_at, m.position)::mqtt.late_reading
-        FROM mqtt.topics AS t
-        JOIN mqtt.readings AS m ON m.topic_number = t.number AND m.role = 'telemetry'
-        LEFT JOIN mqtt.late_readings AS l ON l.organization_id = t.organization_id AND l.device_id = t.device_id
-            AND l.hour = date_trunc('hour', m.measured_at) AND m.position = ANY (l.positions)
-        WHERE t.organization_id = deletion.organization_id AND t.device_id = delete_rollups_within.device_id AND greatest(v_hours, v_minutes) < most
-            AND m.measured_at >= v_since AND m.measured_at < v_until AND m.first_measured_at < v_until AND m.last_measured_at >= v_since
-            AND m.received_at >= deletion.requested_at AND m.last_received_at >= deletion.requested_at AND l.device_id IS NULL
-    ));
+    PERFORM mqtt.record_kept(deletion, device_id, v_since, v_until) WHERE greatest(v_hours, v_minutes) < most;
     RETURN v_hours + v_minutes;
 END;
 $$;
@@ -15843,8 +15825,7 @@ BEGIN
             v_until := v_from;
         END IF;
         v_days := v_days * 4;
-        -- Where a range has no packs, the next one need not have more.
-        v_step := CASE WHEN v_edge IS NULL THEN v_step ELSE least(v_step * 4, 100000) END;
+        v_step := CASE WHEN v_edge IS NULL THEN v_step ELSE least(v_step * 4, 100000) END;  -- no packs, no need of more
     END LOOP;
 END;
 $$;
@@ -23672,6 +23653,29 @@ ALTER FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted
 
 COMMENT ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) IS 'Counts a failed attempt (unless it is counted already: then the error replaces the last one): the message waits for its next one (failed) or becomes a dead letter (dead).';
 
+CREATE FUNCTION mqtt.record_kept(deletion mqtt.deletions, device_id uuid, since timestamp with time zone, until timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    PERFORM mqtt.record_late(ARRAY(
+        SELECT ROW(m.topic_number, m.measured_at, m.position)::mqtt.late_reading
+        FROM mqtt.topics AS t
+        JOIN mqtt.readings AS m ON m.topic_number = t.number AND m.role = 'telemetry'
+        LEFT JOIN mqtt.late_readings AS l ON l.organization_id = t.organization_id AND l.device_id = t.device_id
+            AND l.hour = date_trunc('hour', m.measured_at) AND m.position = ANY (l.positions)
+        WHERE t.organization_id = deletion.organization_id AND t.device_id = record_kept.device_id
+            AND m.measured_at >= since AND m.measured_at < until AND m.first_measured_at < until AND m.last_measured_at >= since
+            AND m.received_at >= deletion.requested_at AND m.last_received_at >= deletion.requested_at AND l.device_id IS NULL
+    ));
+END;
+$$;
+
+ALTER FUNCTION mqtt.record_kept(deletion mqtt.deletions, device_id uuid, since timestamp with time zone, until timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.record_kept(deletion mqtt.deletions, device_id uuid, since timestamp with time zone, until timestamp with time zone) IS 'Has a device''s readings of a range taken into its rollups again that were stored since the deletion was asked for: the rollups may have counted them, and are deleted.';
+
 CREATE FUNCTION mqtt.record_late(readings mqtt.late_reading[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -25036,6 +25040,30 @@ $$;
 ALTER FUNCTION mqtt.require_integration_room(organization_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_integration_room(organization_id uuid) IS 'Raises PT409 integration_limit_reached if the organization already has as many integrations switched on as it may have.';
+
+CREATE FUNCTION mqtt.require_integration_total(organization_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_most bigint;
+BEGIN
+    PERFORM mqtt.require_organization(require_integration_total.organization_id, true);
+    -- Two calls at once must not both find the last place free.
+    SELECT o.max_integrations INTO v_most FROM mqtt.organizations AS o WHERE o.id = require_integration_total.organization_id FOR NO KEY UPDATE;
+    v_most := 10 * coalesce(v_most, (SELECT c.max_integrations FROM mqtt.configuration AS c));
+    IF v_most <= (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.organization_id = require_integration_total.organization_id) THEN
+        RAISE EXCEPTION 'integration_limit_reached' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Your organization has %s integrations, those included that are switched off, and may have no more.', v_most),
+            HINT = 'Delete some that are not used, or ask the operator to raise max_integrations.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_integration_total(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_integration_total(organization_id uuid) IS 'Raises PT409 integration_limit_reached if the organization has ten times as many integrations as it may have switched on: each may have a megabyte of certificates.';
 
 CREATE FUNCTION mqtt.require_login_room(organization_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -35076,6 +35104,8 @@ REVOKE ALL ON FUNCTION mqtt.record_device_facts(facts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.record_kept(deletion mqtt.deletions, device_id uuid, since timestamp with time zone, until timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.record_late(readings mqtt.late_reading[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.record_refused(messages jsonb) FROM PUBLIC;
@@ -35180,6 +35210,10 @@ GRANT ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization
 REVOKE ALL ON FUNCTION mqtt.require_integration_room(organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_integration_room(organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_integration_room(organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.require_integration_total(organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_integration_total(organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_integration_total(organization_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.require_login_room(organization_id uuid) FROM PUBLIC;
 
