@@ -39,12 +39,13 @@ function listed(message) {
 /**
  * Follows new messages: calls `each(messages)` with those stored since, in order, until the returned function is called. `query` narrows
  * as list_messages does; `failed(error)` hears of errors, and null when it works again. They come from the live stream; where there is none,
- * by asking every second.
+ * by asking every second. Of a list that is shown already: when its newest was received, since others of the same time may still wait to be
+ * stored, and the id of its oldest, where there are more, which are no news.
  */
-export function follow(query, each, failed = () => {}) {
+export function follow(query, each, failed = () => {}, { newestAt, oldestId } = {}) {
     const abort = new AbortController();
     const seen = new Map(); // id → received_at, of the overlap
-    let since = Date.now() - 2 * OVERLAP;
+    let since = Math.min(Date.now() - 2 * OVERLAP, newestAt ? Date.parse(newestAt) - OVERLAP : Infinity);
     let stands = false;
     let timer;
 
@@ -67,7 +68,8 @@ export function follow(query, each, failed = () => {}) {
             page = await request(rpc('list_messages', body), { signal: abort.signal, quiet: true });
             found.push(...page);
         } while (page.length === PAGE && found.length < MOST);
-        deliver(found.reverse());
+        const end = found.findIndex(({ id }) => id === oldestId);
+        deliver((end < 0 ? found : found.slice(0, end)).reverse());
         failed(null);
     }
 

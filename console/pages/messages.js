@@ -47,7 +47,8 @@ export function useTail(query, paused) {
         };
         request(rpc('list_messages', { ...query, limit: PAGE }), { signal: abort.signal }).then((newest) => {
             set({ messages: newest, held: [], error: null, isLoading: false });
-            if (!query.until) stop = follow(query, (fresh) => set((old) => add(old, fresh)), (error) => set((old) => ({ ...old, error })));
+            if (!query.until) stop = follow(query, (fresh) => set((old) => add(old, fresh)), (error) => set((old) => ({ ...old, error })),
+                { newestAt: newest[0]?.received_at, oldestId: newest.length < PAGE ? null : newest.at(-1).id });
         }, (error) => abort.signal.aborted || set((old) => ({ ...old, error, isLoading: false })));
         return () => {
             abort.abort();

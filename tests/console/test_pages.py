@@ -5,10 +5,11 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from bridge.cli.export import MESSAGE
 from tests.console.conftest import Visit
@@ -282,6 +283,7 @@ def test_older_messages(visit: Visits, tenant: Callable[..., Tenant]) -> None:
     device = other.device()
     sent = device.send_batch([{"topic": device.topic("meter"), "payload": {"n": n}} for n in range(1, 251)])
     assert sent.ok
+    wait_until(lambda: len(messages(other)) == 250, what="the messages")
     page = visit(other.member, other.slug, "messages").page
     rows = page.get_by_role("row").filter(has_text="meter")
     expect(rows).to_have_count(100)
@@ -303,6 +305,40 @@ def test_older_messages(visit: Visits, tenant: Callable[..., Tenant]) -> None:
     expect(page).to_have_url(re.compile(r"filter=%23.*before=2020"))
     page.reload()
     expect(page.get_by_label("Received before")).to_have_value("2020-01-01T00:00")
+
+
+def test_messages_that_are_stored_while_the_page_is_loaded(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    """They were received with what the page shows, longer ago than it looks back."""
+    other = tenant()
+    device = other.device()
+    assert device.send_batch([{"topic": device.topic("meter"), "payload": {"n": n}} for n in range(1, 121)]).ok
+    wait_until(lambda: len(messages(other)) == 120, what="the messages")
+    received = datetime.fromisoformat(messages(other)[0]["received_at"])
+    wait_until(lambda: datetime.now(UTC) - received > timedelta(seconds=3), what="a time that the page does not look back to")
+    visitor = visit(other.member, other.slug, "start")
+
+    def late(route: Route) -> None:
+        # The page's list, not what others ask for.
+        if route.request.post_data_json.get("limit") != 100 or len(messages(other)) > 120:
+            route.continue_()
+            return
+        answer = route.fetch()
+        with other.stack.connect() as connection:
+            connection.execute(
+                "INSERT INTO pgmq.q_mqtt_messages (vt, enqueued_at, organization_id, integration_id, message)"
+                " SELECT now(), max(h.received_at), %s, %s, jsonb_build_object('topic', %s::text, 'payload', '{\"n\":121}'::jsonb)"
+                " FROM mqtt.mqtt_messages AS h WHERE h.organization_id = %s",
+                (other.organization_id, other.integration_id, device.topic("meter"), other.organization_id),
+            )
+        wait_until(lambda: len(messages(other)) == 121, what="the late message")
+        route.fulfill(response=answer)
+
+    page = visitor.page
+    page.route("**/rpc/list_messages", late)
+    visitor.to("messages")
+    rows = page.get_by_role("row").filter(has_text="meter")
+    expect(rows.first).to_contain_text('{"n":121}')
+    expect(rows).to_have_count(101)
 
 
 def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
