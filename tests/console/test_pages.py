@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from bridge.cli.export import MESSAGE
 from tests.console.conftest import Visit
@@ -317,28 +317,31 @@ def test_messages_that_are_stored_while_the_page_is_loaded(visit: Visits, tenant
     wait_until(lambda: datetime.now(UTC) - received > timedelta(seconds=3), what="a time that the page does not look back to")
     visitor = visit(other.member, other.slug, "start")
 
+    listed: list[APIResponse] = []
+
     def late(route: Route) -> None:
         # The page's list, not what others ask for.
-        if route.request.post_data_json.get("limit") != 100 or len(messages(other)) > 120:
+        if route.request.post_data_json.get("limit") != 100:
             route.continue_()
             return
-        answer = route.fetch()
-        with other.stack.connect() as connection:
-            connection.execute(
-                "INSERT INTO pgmq.q_mqtt_messages (vt, enqueued_at, organization_id, integration_id, message)"
-                " SELECT now(), max(h.received_at), %s, %s, jsonb_build_object('topic', %s::text, 'payload', '{\"n\":121}'::jsonb)"
-                " FROM mqtt.mqtt_messages AS h WHERE h.organization_id = %s",
-                (other.organization_id, other.integration_id, device.topic("meter"), other.organization_id),
-            )
-        wait_until(lambda: len(messages(other)) == 121, what="the late message")
-        route.fulfill(response=answer)
+        if not listed:
+            listed.append(route.fetch())
+            with other.stack.connect() as connection:
+                connection.execute(
+                    "INSERT INTO pgmq.q_mqtt_messages (vt, enqueued_at, organization_id, integration_id, message)"
+                    " SELECT now(), max(h.received_at), %s, %s, jsonb_build_object('topic', %s::text, 'payload', '{\"n\":121}'::jsonb)"
+                    " FROM mqtt.mqtt_messages AS h WHERE h.organization_id = %s",
+                    (other.organization_id, other.integration_id, device.topic("meter"), other.organization_id),
+                )
+            wait_until(lambda: len(messages(other)) == 121, what="the late message")
+        route.fulfill(response=listed[0])
 
     page = visitor.page
     page.route("**/rpc/list_messages", late)
     visitor.to("messages")
     rows = page.get_by_role("row").filter(has_text="meter")
     expect(rows.first).to_contain_text('{"n":121}')
-    expect(rows).to_have_count(101)
+    expect(rows.nth(1)).to_contain_text('{"n":120}')
 
 
 def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
