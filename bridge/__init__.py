@@ -3,5 +3,5 @@
 What to do is decided by the functions in the database's schema `bridge`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
 SCHEMA_VERSION = 1

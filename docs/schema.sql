@@ -5729,7 +5729,7 @@ COMMENT ON FUNCTION mqtt.api_key_claims(key text) IS 'The claims that a request 
 CREATE FUNCTION mqtt.api_version() RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- SELECT '0.1.0'::text;
+ SELECT '0.1.1'::text;
 END;
 
 ALTER FUNCTION mqtt.api_version() OWNER TO mqtt_owner;
