@@ -18,7 +18,8 @@ from tests.support.stack import ROOT, Stack
 from tests.test_managed import PASSWORD, deploy, server
 
 # As docs/how-to/install.md has it: not those of earlier releases.
-PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*[a-z].sql")))]
+PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql"]
+PLPYTHON_SCRIPTS += [f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*[a-z].sql"))]
 LIBRARY = PROGRAMS.parent / "lib/plpython3.so"
 CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "protobuf", "decompress", "transform", "seal")
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
