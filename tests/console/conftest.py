@@ -58,7 +58,8 @@ class Visit:
         run = subprocess.run(
             ["bash", "-c", command], env={"TOKEN": self.token, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
         )
-        within.get_by_role("button", name=f"Show “{name}” as curl").click()
+        # What was deleted may have left the page meanwhile, and its button with it.
+        within.get_by_role("button", name=f"Show “{name}” as curl").evaluate_all("(buttons) => buttons.forEach((each) => each.click())")
         self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when its reader comes back from the shell
         return run.stdout
 
