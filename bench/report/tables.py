@@ -70,6 +70,21 @@ def table(rows: dict[str, Row]) -> Table:
     return shown
 
 
+def unit_of(row: dict[str, Any]) -> str:
+    """What its ratio is in."""
+    return f" {TIMES if row['theirs'] else row['unit']}"
+
+
+def goal(row: dict[str, Any]) -> str:
+    return f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit_of(row)}"
+
+
+def in_order(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The table's order; those of neighbours at the end."""
+    places = {key: place for place, key in enumerate(ORDER)}
+    return sorted(rows.values(), key=lambda row: (row["key"].startswith(NEIGHBOURS), places.get(row["key"], len(places)), row["key"]))
+
+
 def both(row: dict[str, Any], key: str) -> str:
     ours, theirs = number(row["ours"].get(key)), number((row["theirs"] or {}).get(key))
     return f"{ours} / {theirs}" if theirs else ours
@@ -86,15 +101,12 @@ def markdown(document: dict[str, Any]) -> str:
         "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms | CPU µs/msg | setting |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    place = {key: number for number, key in enumerate(ORDER)}
-    rows = [row for row in document["rows"].values() if not row["key"].startswith(NEIGHBOURS)]
-    for row in sorted(rows, key=lambda row: place.get(row["key"], len(place))):
-        sign, unit = ("≥" if row["at_least"] else "≤"), f" {TIMES if row['theirs'] else row['unit']}"
+    for row in in_order({key: row for key, row in document["rows"].items() if not key.startswith(NEIGHBOURS)}):
         cells = (
             row["what"],
             row["against"] or "(absolute)",
-            f"{sign} {number(row['target'])}{unit}",
-            f"**{beside(row, 'ratio')}{unit}**",
+            goal(row),
+            f"**{beside(row, 'ratio')}{unit_of(row)}**",
             f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
             "yes" if row["met"] else "**no**",
             f"{both(row, 'median')} {row['unit']}",
@@ -145,9 +157,8 @@ def quotation(document: dict[str, Any]) -> str:
     """The quoted rows, in short."""
     lines = ["| what | against | measured | goal |", "|---|---|---|---|"]
     for row in (document["rows"][key] for key in QUOTED if key in document["rows"]):
-        unit = f" {TIMES if row['theirs'] else row['unit']}"
-        goal = f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit}{'' if row['met'] else ', not met'}"
-        lines.append(f"| {row['what']} | {row['against'] or '(absolute)'} | **{beside(row, 'ratio')}{unit}** | {goal} |")
+        told = goal(row) + ("" if row["met"] else ", not met")
+        lines.append(f"| {row['what']} | {row['against'] or '(absolute)'} | **{beside(row, 'ratio')}{unit_of(row)}** | {told} |")
     return "\n".join(lines)
 
 
@@ -171,16 +182,14 @@ def elsewhere(document: dict[str, Any], other: dict[str, Any]) -> str:
         "| what | against | goal | table | there | spread | rate or cost there (ours / theirs) |",
         "|---|---|---|---|---|---|---|",
     ]
-    place = {key: number for number, key in enumerate(ORDER)}
-    order = {key: (key.startswith(NEIGHBOURS), place.get(key, len(place)), key) for key in other["rows"]}
-    for row in sorted(other["rows"].values(), key=lambda row: order[row["key"]]):
-        here, unit = document["rows"].get(row["key"]), f" {TIMES if row['theirs'] else row['unit']}"
+    for row in in_order(other["rows"]):
+        here = document["rows"].get(row["key"])
         cells = (
             row["what"],
             row["note"] if row["key"].startswith(NEIGHBOURS) else row["against"] or "(absolute)",
-            f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit}",
-            f"{beside(here, 'ratio')}{unit}" if here else "",
-            f"**{beside(row, 'ratio')}{unit}**",
+            goal(row),
+            f"{beside(here, 'ratio')}{unit_of(row)}" if here else "",
+            f"**{beside(row, 'ratio')}{unit_of(row)}**",
             f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
             f"{both(row, 'median')} {row['unit']}",
         )
