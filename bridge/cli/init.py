@@ -204,9 +204,16 @@ def _write_settings(
         "/opt/topicbase/bin/topicbase ": f"{sys.executable} -m bridge ",
         "/usr/local/bin/postgrest": _postgrest(),
     }
-    for unit in UNITS.glob("*.service"):
+    for unit in _units_to_copy(place):
         if not (place / unit.name).exists():
             (place / unit.name).write_text(_unit(unit.read_text(encoding="utf-8"), replaced), encoding="utf-8")
+
+
+def _units_to_copy(place: Path, installed: Path = Path("/lib/systemd/system")) -> list[Path]:
+    """None where the Debian package has installed them for these settings: a copy in /etc would hide the package's for good."""
+    if place == Path("/etc/topicbase") and (installed / "topicbase.service").exists():
+        return []
+    return sorted(UNITS.glob("*.service"))
 
 
 def _unit(text: str, replaced: dict[str, str]) -> str:
@@ -245,12 +252,13 @@ def _program() -> str:
 
 def _say_what_next(place: Path, slug: str, api_port: int) -> None:
     topicbase = _program()
+    copy = f"cp {place}/*.service /etc/systemd/system/ && " if _units_to_copy(place) else ""
     typer.echo(f"""
 Ready, in {place}. Start PostgREST (https://github.com/PostgREST/postgrest/releases) and the bridge:
   {_postgrest()} {place}/postgrest.conf
   {topicbase} --config {place}/bridge.env run
 or let systemd do that, as root:
-  cp {place}/*.service /etc/systemd/system/ && systemctl enable --now topicbase-postgrest topicbase
+  {copy}systemctl enable --now topicbase-postgrest topicbase
 
 Then give a device a login, send a first message with it, and see it stored:
   {topicbase} --config {place}/cli.env credentials add '{INTEGRATION}' --device sensor01

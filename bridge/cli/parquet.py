@@ -22,7 +22,7 @@ def require() -> tuple[Any, Any]:
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
-        common.fail("Parquet needs pyarrow: pip install 'topicbase[parquet]', or export JSON lines", common.WRONG)
+        common.fail("Parquet needs pyarrow: pip install pyarrow, or export JSON lines", common.WRONG)
 
 
 def convert(source: Path, target: Path, columns: tuple[str, ...], metrics: tuple[str, ...]) -> None:

@@ -18,8 +18,10 @@ def stream() -> None:
     Examples:
       PGHOST=db.example.com PGUSER=topicbase_stream TOPICBASE_JWT_SECRET_FILE=/etc/topicbase/jwt-secret topicbase stream
     """
-    from bridge.stream import server  # noqa: PLC0415  # the other commands need no web server
-
+    try:
+        from bridge.stream import server  # noqa: PLC0415  # the other commands need no web server
+    except ModuleNotFoundError as error:
+        common.fail(f"the live stream needs {error.name}: install Topicbase with its extra, as in pip install '.[stream]'", common.WRONG)
     chosen = common.settings()
     values = common.source().values()
     path = values.get("TOPICBASE_JWT_SECRET_FILE")

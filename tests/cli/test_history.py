@@ -205,7 +205,7 @@ def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # Python's own way to say that there is none
     with pytest.raises(typer.Exit):
         parquet.require()
-    assert "pip install 'topicbase[parquet]'" in capsys.readouterr().err
+    assert "pip install pyarrow" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

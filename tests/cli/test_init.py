@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from bridge import __version__
-from bridge.cli.init import UNITS, _unit
+from bridge.cli.init import UNITS, _unit, _units_to_copy
 from tests.conftest import DATABASE_ONLY
 from tests.support.ports import Port
 from tests.support.stack import ROOT, start_stack
@@ -69,6 +69,13 @@ def test_a_service_sees_the_home_that_it_runs_from(place: str, program: str, wan
     for unit in UNITS.glob("*.service"):
         text = _unit(unit.read_text(), replaced)
         assert re.findall(r"^ProtectHome=(\S+)$", text, re.MULTILINE) == [wanted]
+
+
+def test_the_packages_units_are_not_hidden_by_copies(tmp_path: Path) -> None:
+    assert {unit.name for unit in _units_to_copy(Path("/etc/topicbase"), tmp_path)} >= {"topicbase.service", "topicbase-postgrest.service"}
+    (tmp_path / "topicbase.service").touch()
+    assert _units_to_copy(Path("/etc/topicbase"), tmp_path) == []
+    assert _units_to_copy(Path("/home/ada/acme"), tmp_path)  # theirs name other files
 
 
 @pytest.mark.timeout(900)

@@ -1,6 +1,7 @@
 """The live stream through the gateway: what comes, to whom, after what, and how it ends."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,9 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 import requests
+import typer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from bridge.cli import stream
 from bridge.stream.database import CONNECTIONS
 from tests.stream.support import Events, Viewers, settle, until_closed
 from tests.support.api import Api
@@ -448,3 +451,12 @@ def test_connections_that_postgres_ended_while_idle_are_replaced(home: Tenant, v
         events = viewers.events(home.member)
     settle(home, ["after"])
     assert events.payloads(1) == ["after"]
+
+
+def test_without_its_web_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delitem(sys.modules, "bridge.stream.server", raising=False)
+    monkeypatch.delattr("bridge.stream.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # Python's own way to say that there is none
+    with pytest.raises(typer.Exit):
+        stream.stream()
+    assert "the live stream needs uvicorn: install Topicbase with its extra, as in pip install '.[stream]'" in capsys.readouterr().err
