@@ -45,6 +45,7 @@ class Oracle:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.examined = 0  # numbers below have been
+        self.since = "-infinity"  # before anything was received that has not been, by the server's clock
         self.offers_examined = 0
         self._arrivals_examined = 0
         self._published: dict[int, str] = {}  # receipts of published messages
@@ -63,6 +64,8 @@ class Oracle:
         if books := self.world.query("SELECT * FROM mqtt.check_ledger()"):
             count.faults.append(f"the ledger does not add up: {books}")
         self.examined = self.world.load.forget()
+        if self.world.clock is None:  # which may be set back
+            self.since = self.world.query("SELECT (clock_timestamp() - interval '1 minute')::text")[0][0]
         self.offers_examined = len(self.world.witness.offers)
         return count
 
@@ -115,9 +118,11 @@ class Oracle:
         """How often each number since the last examination is in the history."""
         rows = self.world.query(
             "SELECT (payload ->> 'n')::bigint, count(*) FROM mqtt.mqtt_messages"
-            " WHERE organization_id = %s AND direction = 'incoming' AND NOT is_failed AND (payload ->> 'n')::bigint >= %s GROUP BY 1",
+            " WHERE organization_id = %s AND direction = 'incoming' AND NOT is_failed AND (payload ->> 'n')::bigint >= %s"
+            " AND received_at >= %s GROUP BY 1",
             self.world.tenant.organization_id,
             self.examined,
+            self.since,
         )
         return {number: times for number, times in rows}  # noqa: C416  # typed
 

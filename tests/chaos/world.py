@@ -67,6 +67,7 @@ class World:
         self.cable: Any = None
         self.hostile: Tenant | None = None  # another organization, which does its worst
         self.may_fail = False  # whether publishing may end as failed
+        self._sessions: list[psycopg.Connection[tuple[Any, ...]]] = []  # of query(), while they are not in use
 
     # ---------------------------------------------------------------------------------------------------------------- bridges
 
@@ -116,6 +117,8 @@ class World:
                     [tenant.organization_id for tenant in (self.tenant, self.hostile) if tenant is not None],
                     within=5,
                 )
+        while self._sessions:
+            self._sessions.pop().close()
         for proxy in (self.database_proxy, self.broker_proxy, self.hosted_proxy):
             proxy.close()
         self.witness.close()
@@ -130,9 +133,14 @@ class World:
         deadline = time.monotonic() + within
         while True:
             try:
-                with self.stack.connect(connect_timeout=15) as connection:
-                    cursor = connection.execute(query.encode(), parameters or None)
-                    return cursor.fetchall() if cursor.description else []
+                session = self._sessions.pop() if self._sessions else self.stack.connect(connect_timeout=15, prepare_threshold=None)
+                with contextlib.ExitStack() as failed:
+                    failed.callback(session.close)
+                    cursor = session.execute(query.encode(), parameters or None)
+                    rows = cursor.fetchall() if cursor.description else []
+                    failed.pop_all()
+                self._sessions.append(session)
+                return rows
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
                     raise
@@ -191,9 +199,10 @@ class World:
             has_arrived = has_arrived or any(text in arrival.payload for arrival in arrivals)
             if has_arrived and self.query(
                 "SELECT 1 FROM mqtt.mqtt_messages"
-                " WHERE organization_id = %s AND payload ->> 'n' = %s AND received_at > now() - interval '1 hour'",
+                " WHERE organization_id = %s AND payload ->> 'n' = %s AND received_at >= %s",
                 self.tenant.organization_id,
                 str(number),
+                self.oracle.since,
             ):
                 return time.monotonic() - began
             time.sleep(0.02)
