@@ -58,7 +58,8 @@ BEGIN
     IF v_obstacle IS NOT NULL THEN
         RAISE NOTICE 'The parts in PL/Python are left out, since %', v_obstacle USING
             DETAIL = 'CBOR and MessagePack payloads are kept byte for byte and flagged; secrets of brokers must be sealed by the caller.',
-            HINT = 'To add them later, as superuser: cat deploy/base/plpython.sql deploy/base/py_*.sql | psql.';
+            -- Releases' copies (py_…@v0.1.0.sql) are not for running again.
+            HINT = 'To add them later, as superuser: cat deploy/base/plpython.sql deploy/base/py_*[a-z].sql | psql.';
     END IF;
 END;
 $$;

@@ -36,6 +36,16 @@ importlib.import_module("{0}")
 Start = Callable[..., Stack]
 
 
+def test_what_the_deploy_says_to_run_later_are_the_scripts_of_now() -> None:
+    """Those of earlier releases, which sort behind them, would put the functions of then in their place."""
+    pages = [(ROOT / page).read_text() for page in ("deploy/base/plpython.sql", "docs/how-to/install.md")]
+    of_deploy, of_page = (re.findall(r"cat (deploy/base/plpython\.sql [^|]+?) \| psql", page) for page in pages)
+    assert of_deploy == of_page
+    listed = subprocess.run(["bash", "-c", f"ls {of_deploy[0]}"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(listed) == sorted(PLPYTHON_SCRIPTS)
+    assert not [name for name in listed if "@" in name]
+
+
 @pytest.fixture
 def bare_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied_programs(tmp_path_factory.mktemp("postgres"), without="plpython")
