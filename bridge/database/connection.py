@@ -11,20 +11,11 @@ from uuid import UUID
 
 import psycopg
 
-from bridge import log
+from bridge import keepalives, log
 from bridge.database import pooler
 from bridge.database.calls import BridgeCalls
 
 PATIENCE_SECONDS = 5.0  # beyond the server's own statement_timeout
-# The kernel's two hours are too long to find out that a server is gone.
-_KEEPALIVES = {
-    "connect_timeout": 10,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10000,
-}
 
 
 class Database(BridgeCalls):
@@ -38,9 +29,10 @@ class Database(BridgeCalls):
             connection: psycopg.Connection[tuple[object, ...]] = psycopg.connect(
                 autocommit=True,
                 application_name=f"topicbase {bridge_id}",
-                options=f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+                options=f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+                f" {keepalives.SERVER}",
                 prepare_threshold=2,
-                **_KEEPALIVES,  # type: ignore[arg-type]
+                **keepalives.CLIENT,  # type: ignore[arg-type]
             )
         except psycopg.OperationalError as error:
             raise (pooler.refusal(error) or error) from None

@@ -11,17 +11,11 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
+from bridge import keepalives
 from bridge.stream.login import RefusedError
 
 CONNECTIONS = 4
-_OPTIONS: dict[str, Any] = {
-    "connect_timeout": 10,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10000,
-}
+_OPTIONS: dict[str, Any] = {**keepalives.CLIENT, "options": keepalives.SERVER}
 Connection = psycopg.AsyncConnection[Any]
 
 

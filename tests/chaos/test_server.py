@@ -79,6 +79,9 @@ def test_fault_08_and_09_a_partition(world: World) -> None:
     wait_until(lambda: " database_lost " in world.bridge.log, what="the database's loss being noticed")
     world.load.wait_accepted(60)
     assert world.bridge.is_alive()
+    # The server misses the other end, too: sessions that nobody uses take up its connections.
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'mqtt_bridge'"
+    wait_until(lambda: world.query(sessions)[0][0] == 0, what="the server ending the sessions whose other end is gone")
     world.cable.plug_in()
     world.recover()
     count = world.oracle.check()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up. A module imports those of lower floors, and of its own room; docs/explanation/architecture.md says what is where.
 FLOORS = (
-    ("bridge", "bridge.values", "bridge.exact", "bridge.log", "bridge.sealing", "bridge.shares", "bridge.systemd"),
+    ("bridge", "bridge.values", "bridge.exact", "bridge.keepalives", "bridge.log", "bridge.sealing", "bridge.shares", "bridge.systemd"),
     ("bridge.api", "bridge.jwks", "bridge.tokens"),
     ("bridge.metrics", "bridge.settings", "bridge.shipped"),
     ("bridge.mosquitto", "bridge.database", "bridge.mqtt", "bridge.stream"),
