@@ -85,9 +85,20 @@ def make_place(fault: Fault) -> Iterator[Place]:
             programs, clock = ends.enter_context(faketime(directory))
             environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": TEMPLATE}
         link = ends.enter_context(cable()) if fault.place == "cable" else None
+        if link is not None:
+            # The bridge has the server itself at the other end: a proxy between them would keep the server's connections alive.
+            conf = Path(tempfile.mkdtemp(prefix="cable.", dir=os.environ.get("TOPICBASE_TEST_DIR"))) / "listen.conf"
+            ends.callback(shutil.rmtree, conf.parent, ignore_errors=True)
+            conf.write_text(f"listen_addresses = '127.0.0.1, {link.host}'\n")
+            environment = {"TOPICBASE_PG_CONF": str(conf), "TOPICBASE_TEMPLATE": TEMPLATE}
         without = ("bridge",) if fault.place == "stream" else ("gateway", "bridge")
         stack = start_stack(without=without, stream=fault.place == "stream", **environment)
         ends.callback(stack.down)
+        if link is not None:
+            with (stack.run_dir / "postgres" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all mqtt_bridge {link.host}/30 scram-sha-256\n")
+            with stack.connect() as db:
+                db.execute("SELECT pg_reload_conf()")
         yield Place(stack, clock, link)
 
 
@@ -96,8 +107,9 @@ def make_world(place: Place, fault: Fault, seed: int) -> World:
     world = World(place.stack, seed=seed, constants=dict(fault.constants), host=host)
     world.clock, world.cable = place.clock, place.cable
     try:
+        options: dict[str, Any] = {} if place.cable is None else {"prefix": place.cable.prefix, "database_port": world.server_port}
         for _ in range(fault.bridges):
-            world.new_bridge(prefix=() if place.cable is None else place.cable.prefix).start()
+            world.new_bridge(**options).start()
         for bridge in world.bridges:
             bridge.wait_connected()
         world.wait_subscribed()

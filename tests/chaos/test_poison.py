@@ -58,6 +58,26 @@ def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored_once(world: 
         assert 'messages="those of the batch"' in playground.bridge.log
 
 
+def test_beside_a_message_that_hangs_the_others_go_on_in_batches(world: Callable[..., World]) -> None:
+    """One by one, a few dozen a second, they would fall behind for as long as more come."""
+    playground = world(producers=("batch",), constants=dict(QUICK))
+    install_poison(playground)
+    playground.load.poison("hang")
+    wait_until(lambda: "attempt_interrupted" in playground.bridge.log, what="the end of an attempt")
+    playground.load.resume()
+    playground.load.wait_accepted(400)
+    playground.load.pause()
+    wait_until(lambda: playground.waiting() == (1, 0), what="nothing waiting but the one that hangs")
+    assert "attempts_ended" not in playground.bridge.log
+    ((messages, transactions),) = playground.query(
+        "SELECT count(*), count(DISTINCT h.xmin::text) FROM mqtt.history AS h JOIN mqtt.organizations AS o ON o.number = h.organization"
+        " WHERE o.id = %s AND h.flags & 8 = 0",
+        playground.tenant.organization_id,
+    )
+    assert messages >= 400
+    assert transactions < messages / 5
+
+
 def test_a_hanging_message_does_not_cost_others_their_attempts_with_two_bridges(world: Callable[..., World]) -> None:
     playground = world(bridges=0, producers=("single", "batch"), constants=dict(PATIENT))
     install_poison(playground)

@@ -5,6 +5,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,9 @@ class World:
         self.directory.chmod(0o711)
         self.loop = Loop()
         self.witness = Broker(loop=self.loop, journal=self.directory / "journal", session_present=None)
-        database_port = int(stack.database_url.rsplit(":", 1)[1].split("/")[0])
+        self.server_port = int(stack.database_url.rsplit(":", 1)[1].split("/")[0])
         self.host = host
-        self.database_proxy = Proxy(self.loop, "127.0.0.1", database_port, listen=host)
+        self.database_proxy = Proxy(self.loop, "127.0.0.1", self.server_port, listen=host)
         self.broker_proxy = Proxy(self.loop, "127.0.0.1", self.witness.port, listen=host)
         self.hosted_proxy = Proxy(self.loop, stack.mqtt_host, stack.mqtt_port, listen=host)
         self.constants = {"bridge.mqtt.outgoing.ACK_SECONDS": 3.0, **(constants or {})}
@@ -133,18 +134,26 @@ class World:
         deadline = time.monotonic() + within
         while True:
             try:
-                session = self._sessions.pop() if self._sessions else self.stack.connect(connect_timeout=15, prepare_threshold=None)
-                with contextlib.ExitStack() as failed:
-                    failed.callback(session.close)
+                with self._session() as session:
                     cursor = session.execute(query.encode(), parameters or None)
-                    rows = cursor.fetchall() if cursor.description else []
-                    failed.pop_all()
-                self._sessions.append(session)
-                return rows
+                    return cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """One that is kept for the next query, unless this one fails."""
+        try:
+            session = self._sessions.pop()
+        except IndexError:
+            session = self.stack.connect(connect_timeout=15, prepare_threshold=None)
+        with contextlib.ExitStack() as failed:
+            failed.callback(session.close)
+            yield session
+            failed.pop_all()
+        self._sessions.append(session)
 
     def waiting(self) -> tuple[int, int]:
         """Messages in the two queues."""
@@ -198,8 +207,7 @@ class World:
             looked += len(arrivals)
             has_arrived = has_arrived or any(text in arrival.payload for arrival in arrivals)
             if has_arrived and self.query(
-                "SELECT 1 FROM mqtt.mqtt_messages"
-                " WHERE organization_id = %s AND payload ->> 'n' = %s AND received_at >= %s",
+                "SELECT 1 FROM mqtt.mqtt_messages WHERE organization_id = %s AND payload ->> 'n' = %s AND received_at >= %s",
                 self.tenant.organization_id,
                 str(number),
                 self.oracle.since,
