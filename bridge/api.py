@@ -6,7 +6,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from bridge import exact
@@ -49,10 +49,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Api:
-    def __init__(self, url: str, token: str, parse: Callable[[str | bytes], Any] = json.loads) -> None:
-        """parse: how answers are read, such as exact.loads."""
+    def __init__(self, url: str, token: str) -> None:
         self.token = token
-        self._parse = parse
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
         self._opener = urllib.request.build_opener(_NoRedirect)
@@ -76,7 +74,7 @@ class Api:
         except (OSError, urllib.error.URLError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from None
         try:
-            return _parsed(self._parse, body) if body else None
+            return loads(body) if body else None
         except ValueError:
             raise UnreachableError(f"{self._url} does not answer as PostgREST does") from None
 
@@ -104,14 +102,10 @@ def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, s
 
 def loads(text: bytes) -> Any:
     """JSON, exact. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
-    return _parsed(exact.loads, text)
-
-
-def _parsed(parse: Callable[[str | bytes], Any], text: bytes) -> Any:
     try:
-        return parse(text)
+        return exact.loads(text)
     except RecursionError:
-        return parse(_without_depths(text.decode()))
+        return exact.loads(_without_depths(text.decode()))
 
 
 def _without_depths(text: str) -> str:

@@ -1,6 +1,5 @@
 """What the commands share: settings, connections, and output for people and for scripts."""
 
-import json
 import re
 import sys
 import unicodedata
@@ -74,7 +73,8 @@ def text(value: Any) -> str:
 
 
 def as_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One line of JSON, with every digit of the API's numbers."""
+    typer.echo(as_text(value))
 
 
 def seconds(value: float | None) -> str:
@@ -136,8 +136,8 @@ def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def api(parse: Callable[[str | bytes], Any] = json.loads) -> Iterator[Api]:
-    """PostgREST, with the caller's token; a refusal ends the command with its reason. parse: how answers are read."""
+def api() -> Iterator[Api]:
+    """PostgREST, with the caller's token; a refusal ends the command with its reason."""
     try:
         values = _source.values()
         url = values.get("TOPICBASE_API_URL")
@@ -163,7 +163,7 @@ def api(parse: Callable[[str | bytes], Any] = json.loads) -> Iterator[Api]:
     except tokens.TokenError as error:
         fail(f"{'TOPICBASE_TOKEN' if values.get('TOPICBASE_TOKEN') else f'{file}, TOPICBASE_TOKEN_FILE,'} is not a JWT: {error}", WRONG)
     try:
-        yield Api(url, token, parse)
+        yield Api(url, token)
     except UnreachableError as error:
         fail(str(error), UNREACHABLE)
     except RefusedError as error:
@@ -180,7 +180,7 @@ def show(row: dict[str, Any], *, json: bool) -> None:
     width = max((len(name) for name in row), default=0)
     for name, value in row.items():
         if value is not None:
-            typer.echo(f"{name:<{width}}  {printable(value if isinstance(value, str) else as_text(value))}")
+            typer.echo(f"{name:<{width}}  {printable(words(value))}")
 
 
 def show_all(rows: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool) -> None:
@@ -191,16 +191,17 @@ def show_all(rows: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool
         return
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(printable(_cell(row.get(name)))) for name in columns))
+        table.add_row(*(escape(printable(words(row.get(name)))) for name in columns))
     console().print(table)
 
 
-def _cell(value: Any) -> str:
+def words(value: Any) -> str:
+    """A value for people: text as it is, nothing for null, everything else as JSON."""
     return "" if value is None else value if isinstance(value, str) else as_text(value)
 
 
 def as_text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return exact.dumps(value, ensure_ascii=False)
 
 
 def printable(value: str) -> str:
