@@ -1,5 +1,6 @@
 """What the commands share: settings, connections, and output for people and for scripts."""
 
+import ipaddress
 import re
 import sys
 import unicodedata
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import psycopg
 import typer
@@ -59,6 +61,18 @@ def values() -> dict[str, str]:
 def fail(message: str, code: int = NO) -> NoReturn:
     typer.echo(f"topicbase: {message}", err=True)
     raise typer.Exit(code)
+
+
+def is_own_machine(url: str) -> bool:
+    """Whether a URL leads whoever uses it to their own machine."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def console(*, err: bool = False) -> Console:

@@ -48,8 +48,8 @@ def doctor(
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
     pg_cron, integrations in error, an archive, rollups, steps of maintenance that fail, what holds vacuum back), whether a pooler is in the
-    way, the bridge on this machine, and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the
-    bridge's own settings, as the bridge's user.
+    way, the bridge on this machine, the hosted broker (name, address, TLS, login, round trip) and which one devices are told. It changes
+    nothing. Run it with the bridge's own settings, as the bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -104,11 +104,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
             "database", version >= 150000, f"PostgreSQL {version // 10000}.{version % 10000} at {connection.info.host or 'its socket'}",
             "PostgreSQL 15 or newer is required",
         )  # fmt: skip
+        is_direct = False
         try:
             pooler.check(connection)
         except pooler.PoolerError as error:
             yield Finding("pooler", "fault", str(error).split(";")[0], pooler.HINT)
         else:
+            is_direct = True
             yield Finding("pooler", "ok", "the connection is direct")
         database = OperatorCalls(connection)
         yield _clock(database)
@@ -117,6 +119,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except psycopg.Error as error:
             yield _without_diagnosis(error, connection.info.user)
             return
+        # Through a pooler, the lock of a bridge would outlast this session.
+        told = list(_told_broker(database, settings)) if is_direct else []
     if facts["schema_version"] != SCHEMA_VERSION or "functions" not in facts:  # facts of another release cannot be judged
         yield _schema(facts)
         return
@@ -127,6 +131,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     yield _failures(facts["maintenance_failures"])
     yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
+    yield from told
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
         yield Finding(
             "addresses", "note", "the bridge and the database disagree on whether brokers may be at private addresses",
@@ -425,6 +430,26 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
         )
     elif old := sum(count for name, count in sealed.items() if name != keys.current):
         yield Finding("secrets", "note", f"{old} are not known to be sealed to the current key", "topicbase reseal")
+
+
+def _told_broker(database: OperatorCalls, settings: Settings) -> Iterator[Finding]:
+    """What the logins of devices say of the hosted broker, if there is an integration of that kind."""
+    try:
+        told = database.told_broker_url()
+        integrations = database.status()["integrations"]
+    except psycopg.Error:
+        return  # what the role may not call, another check says
+    if not any(one["integration_type"] == "mqtt_hosted" for one in integrations):
+        return
+    if not common.is_own_machine(told):
+        yield Finding("devices", "ok", f"they are told that the hosted broker is at {told}")
+        return
+    words = f"they are told that the hosted broker is at {told}, where only those on its own machine reach it"
+    fix = "as a superuser: UPDATE mqtt.configuration SET hosted_broker_url = 'mqtts://mqtt.example.com:8883', its address for devices"
+    if settings.hosted_broker_url is None:
+        words = f"they are told that the hosted broker is at {told}, and this bridge serves none: what they send over HTTP is stored"
+        fix = f"docs/how-to/brokers says how to have one; then TOPICBASE_HOSTED_BROKER_URL and, {fix}"
+    yield Finding("devices", "note", words, fix)
 
 
 def _bridge(host: str, port: int) -> Finding:

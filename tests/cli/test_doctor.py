@@ -374,6 +374,25 @@ def test_a_broker_that_is_not_reached_or_refuses(own: Stack, doctor: Doctor, tmp
     assert "not-the-password" not in json.dumps(found)
 
 
+def test_devices_that_are_told_a_broker_of_one_machine(own: Stack, doctor: Doctor) -> None:
+    tenant = make_tenant(own, Api(own.api_url))
+    with own.connect() as db:
+        bridges = db.execute("SELECT array_agg(id) FROM mqtt.bridges").fetchone()
+        (told,) = db.execute("SELECT hosted_broker_url FROM mqtt.configuration").fetchone() or ("",)
+        try:
+            found = doctor()["devices"]
+            assert (found["state"], told in found["words"]) == ("note", True), found
+            db.execute(found["fix"].removeprefix("as a superuser: ").removesuffix(", its address for devices"))
+            assert "devices" not in doctor()
+            db.execute("UPDATE mqtt.configuration SET hosted_broker_url = DEFAULT")
+            found = doctor(TOPICBASE_HOSTED_BROKER_URL=None)["devices"]
+            assert "mqtt://localhost:1883, and this bridge serves none" in found["words"]
+        finally:
+            db.execute("UPDATE mqtt.configuration SET hosted_broker_url = %s", (told,))
+        assert db.execute("SELECT array_agg(id) FROM mqtt.bridges").fetchone() == bridges, "it changes nothing"
+    tenant.api.ok("delete_integration", {"integration_id": tenant.integration_id}, token=tenant.admin)
+
+
 def test_a_bridge_that_is_not_ready(own: Stack, doctor: Doctor) -> None:
     assert "bridge" not in doctor()
     own.stop("postgres")
