@@ -15,6 +15,7 @@ import psycopg
 import typer
 
 from bridge import SCHEMA_VERSION, __version__, sealing, shipped
+from bridge.api import ApiError, RefusedError, UnreachableError, bare, look
 from bridge.cli import common
 from bridge.database import pooler
 from bridge.database.calls import OperatorCalls
@@ -48,8 +49,9 @@ def doctor(
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
     pg_cron, integrations in error, an archive, rollups, steps of maintenance that fail, what holds vacuum back), whether a pooler is in the
-    way, the bridge on this machine, the hosted broker (name, address, TLS, login, round trip) and which one devices are told. It changes
-    nothing. Run it with the bridge's own settings, as the bridge's user.
+    way, the bridge on this machine, the hosted broker (name, address, TLS, login, round trip) and which one devices are told, and, with
+    TOPICBASE_API_URL and TOPICBASE_STREAM_URL, whether the API and the live stream answer. It changes nothing. Run it with the bridge's own
+    settings, as the bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -73,7 +75,7 @@ def doctor(
 
 
 def examine() -> Iterator[Finding]:
-    settings = Settings()
+    settings, values = Settings(), common.values()
     try:
         settings = common.source().read()
     except SettingsError as error:
@@ -81,6 +83,10 @@ def examine() -> Iterator[Finding]:
     else:
         yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
     yield from _database(settings)
+    if url := values.get("TOPICBASE_API_URL"):
+        yield _api(url)
+    if url := values.get("TOPICBASE_STREAM_URL"):
+        yield _stream(url)
     if settings.metrics_address is not None:
         yield _bridge(*settings.metrics_address)
     if settings.hosted_broker_url is not None:
@@ -450,6 +456,50 @@ def _told_broker(database: OperatorCalls, settings: Settings) -> Iterator[Findin
         words = f"they are told that the hosted broker is at {told}, and this bridge serves none: what they send over HTTP is stored"
         fix = f"docs/how-to/brokers says how to have one; then TOPICBASE_HOSTED_BROKER_URL and, {fix}"
     yield Finding("devices", "note", words, fix)
+
+
+def _api(url: str) -> Finding:
+    """Whether PostgREST answers a call that needs the database, and no login."""
+    place, answer = _asked("TOPICBASE_API_URL", url, "/rpc/get_api_version")
+    version = answer.get("version") if isinstance(answer, dict) else None
+    if isinstance(version, str):
+        return Finding("API", "ok", f"{place} answers, with release {version}")
+    start = f"{stack} start postgrest" if (stack := os.environ.get(STACK)) else "systemctl start topicbase-postgrest"
+    fix = f"{start}, or see its log; TOPICBASE_API_URL is PostgREST's URL, or the gateway's with /rest/v1"
+    return Finding("API", "fault", _reason(place, answer), fix)
+
+
+def _stream(url: str) -> Finding:
+    """Whether the live stream asks for a login: no gateway passes its /healthz on."""
+    place, answer = _asked("TOPICBASE_STREAM_URL", url)
+    if isinstance(answer, RefusedError) and str(answer).startswith("token_missing"):
+        return Finding("live stream", "ok", f"{place} answers, and asks for a login")
+    start = f"{stack} start gateway stream" if (stack := os.environ.get(STACK)) else "systemctl start topicbase-stream"
+    fix = f"{start}, or see its log; TOPICBASE_STREAM_URL is the gateway's URL with /stream"
+    return Finding("live stream", "fault", _reason(place, answer), fix)
+
+
+def _asked(name: str, url: str, path: str = "") -> tuple[str, Any]:
+    """Where a setting leads, without secrets; and what is answered there, or the error in place of it."""
+    try:
+        place = bare(url)
+    except ValueError:
+        place = ""
+    if not re.match(r"https?://[^/\s]", place):
+        return name, UnreachableError(f"{name} is not a URL: it must begin with `http://` or `https://`")
+    try:
+        return place, look(place + path)
+    except (ApiError, UnreachableError) as error:
+        return place, error
+
+
+def _reason(place: str, answer: Any) -> str:
+    if not isinstance(answer, Exception):
+        return f"{place} does not answer as Topicbase does"
+    if isinstance(answer, ApiError) and 300 <= answer.status < 400:
+        return f"{place} redirects (HTTP {answer.status}), which no command follows"
+    words = str(answer).splitlines()[0]
+    return words if words.startswith(place) else f"{place}: {words}"
 
 
 def _bridge(host: str, port: int) -> Finding:

@@ -190,7 +190,8 @@ def _write_settings(
         f'server-host = "127.0.0.1"\nserver-port = {api_port}\n',
         "pgpass": f"*:*:*:mqtt_bridge:{password['mqtt_bridge']}\n",
         "bridge.env": f"PGHOST={host}\nPGPORT={info.port}\nPGDATABASE={info.dbname}\nPGUSER=mqtt_bridge\nPGPASSFILE={place / 'pgpass'}\n"
-        f"TOPICBASE_PRIVATE_KEY_FILE={place / 'private.key'}\nTOPICBASE_METRICS_ADDRESS=127.0.0.1:{metrics_port}\n",
+        f"TOPICBASE_PRIVATE_KEY_FILE={place / 'private.key'}\nTOPICBASE_METRICS_ADDRESS=127.0.0.1:{metrics_port}\n"
+        f"TOPICBASE_API_URL=http://127.0.0.1:{api_port}\n",  # for doctor
         "cli.env": f"TOPICBASE_API_URL=http://127.0.0.1:{api_port}\nTOPICBASE_TOKEN_FILE={place / 'admin.token'}\n"
         f"TOPICBASE_JWT_SECRET_FILE={place / 'jwt-secret'}\n",
     }

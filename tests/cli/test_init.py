@@ -140,6 +140,8 @@ def test_an_empty_database_gets_a_message(wheel: Path, first: Path, tmp_path: Pa
         doctor = topicbase("--config", str(place / "bridge.env"), "doctor", **exported)
         assert doctor.returncode == 0, doctor.stdout
         assert "note  devices: they are told that the hosted broker is at mqtt://localhost:1883" in doctor.stdout
+        if first is wheel:
+            assert f"ok    API: http://127.0.0.1:{api.number} answers, with release {__version__}" in doctor.stdout
 
         here = topicbase(*options, "--broker", "mqtt://127.0.0.1:1883", **superuser)
         assert "Devices are told that the broker is at mqtt://127.0.0.1:1883, where only those on this machine reach it" in here.stdout
