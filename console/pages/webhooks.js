@@ -56,7 +56,8 @@ function Delivery({ delivery, subscription, close, done }) {
         <${Facts} facts=${[['Attempts', String(delivery.attempts)], ['HTTP status', delivery.status_code && String(delivery.status_code)],
             ['Answer', delivery.response && html`<code class="break">${delivery.response}</code>`],
                 ['Created', moment(delivery.created_at)],
-            ['Last attempt', moment(delivery.attempted_at)], ['Next attempt', html`<${Next} of=${delivery} subscription=${subscription} />`],
+            ['Last attempt', moment(delivery.attempted_at)],
+                ['Next attempt', html`<${Next} of=${delivery} subscription=${subscription} />`],
                 ['Topic', message.data?.topic], ['Payload', message.data && html`<code class="break">
                     ${JSON.stringify(message.data.payload)}</code>`], ['Id', html`<code>${delivery.id}</code>`]]} />
         ${isAdmin.value && delivery.status !== 'waiting' &&
@@ -91,7 +92,8 @@ function Hook({ subscription }) {
                 ${state.data?.map((d) => html`<tr key=${d.id}>
                 <td class="nowrap"><button type="button" class="link" onClick=${() => setOpen(d)}>${moment(d.created_at)}</button></td><td>
                     <${Badge} state=${d.status} /></td><td class="right">${d.attempts}</td><td>${d.status_code ?? ''}</td>
-                        <td class="break">${d.error ?? ''}</td><td class="nowrap"><${Next} of=${d} subscription=${subscription} /></td></tr>`)}<//>
+                        <td class="break">${d.error ?? ''}</td>
+                        <td class="nowrap"><${Next} of=${d} subscription=${subscription} /></td></tr>`)}<//>
         <//>
         ${open && html`<${Delivery} delivery=${open} subscription=${subscription} close=${() => setOpen(null)} done=${state.reload} />`}
         ${rotates && html`<${Rotate} subscription=${subscription} close=${() => setRotates(false)} />`}`;
