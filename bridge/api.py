@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import queue
 import re
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from bridge import exact
@@ -16,6 +18,8 @@ UNREACHED = ("PGRST00", "57P", "08")
 MOST_LEVELS = 200  # of JSON that is shown; the parser's recursion ends at fewer than 1,000
 BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 TIMEOUT_SECONDS = 60.0  # above the longest long poll
+LOOK_SECONDS = 5.0
+MOST_LOOKED_AT = 65536  # bytes
 
 
 # PostgREST's own words about tokens say nothing of a way out.
@@ -49,10 +53,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Api:
-    def __init__(self, url: str, token: str, parse: Callable[[str | bytes], Any] = json.loads) -> None:
-        """parse: how answers are read, such as exact.loads."""
+    def __init__(self, url: str, token: str) -> None:
         self.token = token
-        self._parse = parse
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
         self._opener = urllib.request.build_opener(_NoRedirect)
@@ -76,9 +78,51 @@ class Api:
         except (OSError, urllib.error.URLError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from None
         try:
-            return _parsed(self._parse, body) if body else None
+            return loads(body) if body else None
         except ValueError:
             raise UnreachableError(f"{self._url} does not answer as PostgREST does") from None
+
+
+def bare(url: str) -> str:
+    """A URL without what may be a secret: the user and password before its host, and what follows its path. Raises ValueError."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+
+def look(url: str) -> Any:
+    """What a GET without a login is answered, within LOOK_SECONDS. Raises ApiError, UnreachableError."""
+    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_looked_at(url))
+        except (ApiError, UnreachableError) as error:
+            answers.put(error)
+
+    # The time that a socket is given begins again with each byte, and asking for a name has none.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = answers.get(timeout=LOOK_SECONDS)
+    except queue.Empty:
+        raise UnreachableError(f"{url} has not answered within {LOOK_SECONDS:.0f} s") from None
+    if isinstance(found, Exception):
+        raise found
+    try:
+        return loads(found)
+    except ValueError:
+        raise UnreachableError(f"{url} does not answer as Topicbase does") from None
+
+
+def _looked_at(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  # the caller has checked the scheme
+    try:
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=LOOK_SECONDS) as answer:
+                return bytes(answer.read(MOST_LOOKED_AT))
+        except urllib.error.HTTPError as error:
+            raise _refusal(error.code, error.read(MOST_LOOKED_AT)) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UnreachableError(f"{url} cannot be reached: {getattr(error, 'reason', error)}") from None
 
 
 def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, str | None, Any]]:
@@ -104,14 +148,10 @@ def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, s
 
 def loads(text: bytes) -> Any:
     """JSON, exact. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
-    return _parsed(exact.loads, text)
-
-
-def _parsed(parse: Callable[[str | bytes], Any], text: bytes) -> Any:
     try:
-        return parse(text)
+        return exact.loads(text)
     except RecursionError:
-        return parse(_without_depths(text.decode()))
+        return exact.loads(_without_depths(text.decode()))
 
 
 def _without_depths(text: str) -> str:

@@ -303,12 +303,12 @@ TABLE = (
     ),
     Setting(
         "TOPICBASE_API_URL",
-        "URL of PostgREST, for the commands that act for a user, which also read the next two.",
+        "URL of PostgREST, for `topicbase doctor` and the commands that act for a user, which also read the next three.",
         is_for_bridge=False,
     ),
     Setting(
         "TOPICBASE_STREAM_URL",
-        "URL of the live stream, such as `https://api.example.com/stream`, for `topicbase tail`.",
+        "URL of the live stream, such as `https://api.example.com/stream`, for `topicbase tail` and `topicbase doctor`.",
         is_for_bridge=False,
     ),
     Setting("TOPICBASE_TOKEN", "A user's JWT.", is_for_bridge=False),

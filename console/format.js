@@ -27,6 +27,8 @@ export const hour = (text) => (text ? hours.format(new Date(text)) : '–');
 
 const isRecent = (text) => Date.now() - new Date(text) < 864e5;
 
+export const isPast = (text) => new Date(text) <= Date.now();
+
 /** When, to the millisecond in the last 24 hours, else with the date. */
 export const when = (text) => (isRecent(text) ? time : dateTime).format(new Date(text));
 

@@ -4,11 +4,17 @@ import { REST } from './api.js';
 const shell = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 const c = (text) => JSON.stringify(String(text));
 
+const PORTS = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 };
+
+/** The parts of a broker's URL. `URL` knows nothing of mqtt, and of http it leaves out the port that is that of http. */
 function broker(login) {
-    const url = new URL(login.broker_url.replace(/^mqtt/, 'http'));
-    const secure = login.broker_url.startsWith('mqtts');
-    return { host: url.hostname, port: Number(url.port) || (secure ? 8883 : 1883), secure };
+    const [, scheme, name, port, path] = /^(\w+):\/\/(\[[^\]]*\]|[^:/]*)(?::(\d+))?(.*)$/.exec(login.broker_url);
+    return { scheme, name, host: name.replace(/^\[|\]$/g, ''), port: Number(port) || PORTS[scheme], path: path || '/mqtt', secure:
+        scheme === 'mqtts' || scheme === 'wss' };
 }
+
+/** Whether the login's broker speaks MQTT over WebSocket, which mosquitto_pub and PubSubClient do not. */
+export const isWebSocket = (login) => /^wss?:/.test(login.broker_url);
 
 function pub(login, topic) {
     const { host, port, secure } = broker(login);
@@ -48,12 +54,15 @@ void loop() {
 }
 
 function paho(login, topic) {
-    const { host, port, secure } = broker(login);
+    const { host, port, path, secure } = broker(login);
     return `# pip install paho-mqtt
 import json, random, time
 import paho.mqtt.client as mqtt
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=${c(login.client_id)}, protocol=mqtt.MQTTv5)
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=${c(login.client_id)}, protocol=mqtt.MQTTv5${isWebSocket(login) ?
+    `,
+                     transport="websockets")
+client.ws_set_options(path=${c(path)}` : ''})
 client.username_pw_set(${c(login.username)}, ${c(login.password)})
 ${secure ? 'client.tls_set()\n' : ''}client.connect(${c(host)}, ${port})
 client.loop_start()
@@ -62,18 +71,37 @@ while True:
     time.sleep(5)`;
 }
 
-/** [[key, name, text], …] for a login and the topic that it sends to. */
+function mqttJs(login, topic) {
+    const { scheme, name, port, path } = broker(login);
+    return `// npm install mqtt, and in a file send.mjs
+import { connect } from "mqtt";
+
+const client = connect(${c(`${scheme}://${name}:${port}${path}`)}, {
+    protocolVersion: 5, clientId: ${c(login.client_id)}, username: ${c(login.username)}, password: ${c(login.password)},
+    reconnectOnConnackError: true, // the broker knows a new login a moment later
+});
+client.on("error", ({ message }) => console.warn(message));
+setInterval(() => {
+    client.publish(${c(topic)}, JSON.stringify({ temperature: 20 + Math.random() * 5 }), { qos: 1 });
+}, 5000);`;
+}
+
+/** [[key, name, text], …] for a login and the topic that it sends to: those that its broker understands. */
 export function snippets(login, topic) {
+    if (isWebSocket(login)) {
+        return [['javascript', 'JavaScript (MQTT.js)', mqttJs(login, topic)], ['python', 'Python (paho)', paho(login, topic)],
+            ['curl', 'curl', curl(login, topic)]];
+    }
     return [['mosquitto', 'mosquitto_pub', pub(login, topic)], ['curl', 'curl', curl(login, topic)],
         ['python', 'Python (paho)', paho(login, topic)], ['arduino', 'Arduino', arduino(login, topic)]];
 }
 
 /** The login as an address, for a QR code. */
 export function address(login) {
-    const { host, port, secure } = broker(login);
+    const { scheme, name, port, path } = broker(login);
     const user = `${encodeURIComponent(login.username)}:${encodeURIComponent(login.password)}`;
     const query = new URLSearchParams({ client_id: login.client_id, topic: login.topic_prefix });
-    return `${secure ? 'mqtts' : 'mqtt'}://${user}@${host}:${port}/?${query}`;
+    return `${scheme}://${user}@${name}:${port}${isWebSocket(login) ? path : '/'}?${query}`;
 }
 
 /** The topic of a device by the integration's topic pattern: where its messages of that type go. */

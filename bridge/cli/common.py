@@ -1,6 +1,6 @@
 """What the commands share: settings, connections, and output for people and for scripts."""
 
-import json
+import ipaddress
 import re
 import sys
 import unicodedata
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import psycopg
 import typer
@@ -62,6 +63,18 @@ def fail(message: str, code: int = NO) -> NoReturn:
     raise typer.Exit(code)
 
 
+def is_own_machine(url: str) -> bool:
+    """Whether a URL leads whoever uses it to their own machine."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def console(*, err: bool = False) -> Console:
     """Colours and the terminal's width on a terminal; long plain lines elsewhere."""
     file = sys.stderr if err else sys.stdout
@@ -74,7 +87,8 @@ def text(value: Any) -> str:
 
 
 def as_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One line of JSON, with every digit of the API's numbers."""
+    typer.echo(as_text(value))
 
 
 def seconds(value: float | None) -> str:
@@ -136,8 +150,8 @@ def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def api(parse: Callable[[str | bytes], Any] = json.loads) -> Iterator[Api]:
-    """PostgREST, with the caller's token; a refusal ends the command with its reason. parse: how answers are read."""
+def api() -> Iterator[Api]:
+    """PostgREST, with the caller's token; a refusal ends the command with its reason."""
     try:
         values = _source.values()
         url = values.get("TOPICBASE_API_URL")
@@ -163,7 +177,7 @@ def api(parse: Callable[[str | bytes], Any] = json.loads) -> Iterator[Api]:
     except tokens.TokenError as error:
         fail(f"{'TOPICBASE_TOKEN' if values.get('TOPICBASE_TOKEN') else f'{file}, TOPICBASE_TOKEN_FILE,'} is not a JWT: {error}", WRONG)
     try:
-        yield Api(url, token, parse)
+        yield Api(url, token)
     except UnreachableError as error:
         fail(str(error), UNREACHABLE)
     except RefusedError as error:
@@ -180,7 +194,7 @@ def show(row: dict[str, Any], *, json: bool) -> None:
     width = max((len(name) for name in row), default=0)
     for name, value in row.items():
         if value is not None:
-            typer.echo(f"{name:<{width}}  {printable(value if isinstance(value, str) else as_text(value))}")
+            typer.echo(f"{name:<{width}}  {printable(words(value))}")
 
 
 def show_all(rows: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool) -> None:
@@ -191,16 +205,17 @@ def show_all(rows: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool
         return
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(printable(_cell(row.get(name)))) for name in columns))
+        table.add_row(*(escape(printable(words(row.get(name)))) for name in columns))
     console().print(table)
 
 
-def _cell(value: Any) -> str:
+def words(value: Any) -> str:
+    """A value for people: text as it is, nothing for null, everything else as JSON."""
     return "" if value is None else value if isinstance(value, str) else as_text(value)
 
 
 def as_text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return exact.dumps(value, ensure_ascii=False)
 
 
 def printable(value: str) -> str:

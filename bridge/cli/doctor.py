@@ -15,6 +15,7 @@ import psycopg
 import typer
 
 from bridge import SCHEMA_VERSION, __version__, sealing, shipped
+from bridge.api import ApiError, RefusedError, UnreachableError, bare, look
 from bridge.cli import common
 from bridge.database import pooler
 from bridge.database.calls import OperatorCalls
@@ -48,8 +49,9 @@ def doctor(
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
     pg_cron, integrations in error, an archive, rollups, steps of maintenance that fail, what holds vacuum back), whether a pooler is in the
-    way, the bridge on this machine, and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the
-    bridge's own settings, as the bridge's user.
+    way, the bridge on this machine, the hosted broker (name, address, TLS, login, round trip) and which one devices are told, and, with
+    TOPICBASE_API_URL and TOPICBASE_STREAM_URL, whether the API and the live stream answer. It changes nothing. Run it with the bridge's own
+    settings, as the bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -73,7 +75,7 @@ def doctor(
 
 
 def examine() -> Iterator[Finding]:
-    settings = Settings()
+    settings, values = Settings(), common.values()
     try:
         settings = common.source().read()
     except SettingsError as error:
@@ -81,6 +83,10 @@ def examine() -> Iterator[Finding]:
     else:
         yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
     yield from _database(settings)
+    if url := values.get("TOPICBASE_API_URL"):
+        yield _api(url)
+    if url := values.get("TOPICBASE_STREAM_URL"):
+        yield _stream(url)
     if settings.metrics_address is not None:
         yield _bridge(*settings.metrics_address)
     if settings.hosted_broker_url is not None:
@@ -104,11 +110,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
             "database", version >= 150000, f"PostgreSQL {version // 10000}.{version % 10000} at {connection.info.host or 'its socket'}",
             "PostgreSQL 15 or newer is required",
         )  # fmt: skip
+        is_direct = False
         try:
             pooler.check(connection)
         except pooler.PoolerError as error:
             yield Finding("pooler", "fault", str(error).split(";")[0], pooler.HINT)
         else:
+            is_direct = True
             yield Finding("pooler", "ok", "the connection is direct")
         database = OperatorCalls(connection)
         yield _clock(database)
@@ -117,6 +125,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except psycopg.Error as error:
             yield _without_diagnosis(error, connection.info.user)
             return
+        # Through a pooler, the lock of a bridge would outlast this session.
+        told = list(_told_broker(database, settings)) if is_direct else []
     if facts["schema_version"] != SCHEMA_VERSION or "functions" not in facts:  # facts of another release cannot be judged
         yield _schema(facts)
         return
@@ -127,6 +137,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     yield _failures(facts["maintenance_failures"])
     yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
+    yield from told
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
         yield Finding(
             "addresses", "note", "the bridge and the database disagree on whether brokers may be at private addresses",
@@ -425,6 +436,70 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
         )
     elif old := sum(count for name, count in sealed.items() if name != keys.current):
         yield Finding("secrets", "note", f"{old} are not known to be sealed to the current key", "topicbase reseal")
+
+
+def _told_broker(database: OperatorCalls, settings: Settings) -> Iterator[Finding]:
+    """What the logins of devices say of the hosted broker, if there is an integration of that kind."""
+    try:
+        told = database.told_broker_url()
+        integrations = database.status()["integrations"]
+    except psycopg.Error:
+        return  # what the role may not call, another check says
+    if not any(one["integration_type"] == "mqtt_hosted" for one in integrations):
+        return
+    if not common.is_own_machine(told):
+        yield Finding("devices", "ok", f"they are told that the hosted broker is at {told}")
+        return
+    words = f"they are told that the hosted broker is at {told}, where only those on its own machine reach it"
+    fix = "as a superuser: UPDATE mqtt.configuration SET hosted_broker_url = 'mqtts://mqtt.example.com:8883', its address for devices"
+    if settings.hosted_broker_url is None:
+        words = f"they are told that the hosted broker is at {told}, and this bridge serves none: what they send over HTTP is stored"
+        fix = f"docs/how-to/brokers says how to have one; then TOPICBASE_HOSTED_BROKER_URL and, {fix}"
+    yield Finding("devices", "note", words, fix)
+
+
+def _api(url: str) -> Finding:
+    """Whether PostgREST answers a call that needs the database, and no login."""
+    place, answer = _asked("TOPICBASE_API_URL", url, "/rpc/get_api_version")
+    version = answer.get("version") if isinstance(answer, dict) else None
+    if isinstance(version, str):
+        return Finding("API", "ok", f"{place} answers, with release {version}")
+    start = f"{stack} start postgrest" if (stack := os.environ.get(STACK)) else "systemctl start topicbase-postgrest"
+    fix = f"{start}, or see its log; TOPICBASE_API_URL is PostgREST's URL, or the gateway's with /rest/v1"
+    return Finding("API", "fault", _reason(place, answer), fix)
+
+
+def _stream(url: str) -> Finding:
+    """Whether the live stream asks for a login: no gateway passes its /healthz on."""
+    place, answer = _asked("TOPICBASE_STREAM_URL", url)
+    if isinstance(answer, RefusedError) and str(answer).startswith("token_missing"):
+        return Finding("live stream", "ok", f"{place} answers, and asks for a login")
+    start = f"{stack} start gateway stream" if (stack := os.environ.get(STACK)) else "systemctl start topicbase-stream"
+    fix = f"{start}, or see its log; TOPICBASE_STREAM_URL is the gateway's URL with /stream"
+    return Finding("live stream", "fault", _reason(place, answer), fix)
+
+
+def _asked(name: str, url: str, path: str = "") -> tuple[str, Any]:
+    """Where a setting leads, without secrets; and what is answered there, or the error in place of it."""
+    try:
+        place = bare(url)
+    except ValueError:
+        place = ""
+    if not re.match(r"https?://[^/\s]", place):
+        return name, UnreachableError(f"{name} is not a URL: it must begin with `http://` or `https://`")
+    try:
+        return place, look(place + path)
+    except (ApiError, UnreachableError) as error:
+        return place, error
+
+
+def _reason(place: str, answer: Any) -> str:
+    if not isinstance(answer, Exception):
+        return f"{place} does not answer as Topicbase does"
+    if isinstance(answer, ApiError) and 300 <= answer.status < 400:
+        return f"{place} redirects (HTTP {answer.status}), which no command follows"
+    words = str(answer).splitlines()[0]
+    return words if words.startswith(place) else f"{place}: {words}"
 
 
 def _bridge(host: str, port: int) -> Finding:

@@ -68,7 +68,7 @@ def messages(
         common.fail("--direction must be incoming or outgoing", common.WRONG)
     query = {"filter": filter, "device_id": device, "direction": direction, "since": common.time_of("--since", since)}
     query |= {"until": common.time_of("--until", until), "oldest_first": "true", "page_size": str(PAGE)}
-    with common.api(exact.loads) as client:
+    with common.api() as client:
         found = common.find(client, "device_integrations", integration, "name") if integration else None
         query["integration_id"] = found["id"] if found else None
         if query["until"] is None:
@@ -111,7 +111,7 @@ def readings(
     }
     body["time"] = "received" if by_received else "measured"
     columns = ("device_id", "timestamp", *(names or ("metrics",)), "cursor")
-    with common.api(exact.loads) as client:
+    with common.api() as client:
         body["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
         body["organization_id"] = common.organization(client, organization) if organization else None
 

@@ -24,6 +24,7 @@ from bridge.cli.credentials import write_private
 INTEGRATION = "Hosted broker"
 TOKEN_DAYS = 30
 UNITS = Path(__file__).parent.parent / "units"
+_SERVED = "TOPICBASE_HOSTED_BROKER_URL="
 _ROLES = ("authenticator", "mqtt_bridge")
 
 
@@ -31,7 +32,7 @@ def init(
     directory: Annotated[Path, typer.Argument(help="Where keys, settings and units go; what is there already is kept.")],
     organization: Annotated[str, typer.Option(help="Name of the first organization.")],
     slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: made of the name.")] = None,
-    broker: Annotated[str | None, typer.Option(help="URL of a hosted broker that this bridge serves; default: only HTTP.")] = None,
+    broker: Annotated[str | None, typer.Option(help="URL of a hosted broker, for this bridge and for devices; default: only HTTP.")] = None,
     api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of PostgREST, on 127.0.0.1.")] = 3000,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the bridge's metrics, on 127.0.0.1.")] = 9464,
 ) -> None:
@@ -67,7 +68,9 @@ def init(
             reason = f": {error.diag.message_detail}" if error.diag.message_detail else ""
             common.fail(f"{error.diag.message_primary or common.whole(error)}{reason}")
         _write_settings(connection, place, _host_of_services(connection, place), found, broker, api_port, metrics_port)
+        told = str(connection.execute("SELECT hosted_broker_url FROM mqtt.configuration").fetchall()[0][0])
     _say_what_next(place, found["slug"], api_port)
+    _say_which_broker(told, is_served=_SERVED in (place / "bridge.env").read_text(encoding="utf-8"))
 
 
 def _deploy(connection: psycopg.Connection[Any], place: Path) -> None:
@@ -188,13 +191,16 @@ def _write_settings(
         "pgpass": f"*:*:*:mqtt_bridge:{password['mqtt_bridge']}\n",
         "bridge.env": f"PGHOST={host}\nPGPORT={info.port}\nPGDATABASE={info.dbname}\nPGUSER=mqtt_bridge\nPGPASSFILE={place / 'pgpass'}\n"
         f"TOPICBASE_PRIVATE_KEY_FILE={place / 'private.key'}\nTOPICBASE_METRICS_ADDRESS=127.0.0.1:{metrics_port}\n"
-        + (f"TOPICBASE_HOSTED_BROKER_URL={broker}\n" if broker else ""),
+        f"TOPICBASE_API_URL=http://127.0.0.1:{api_port}\n",  # for doctor
         "cli.env": f"TOPICBASE_API_URL=http://127.0.0.1:{api_port}\nTOPICBASE_TOKEN_FILE={place / 'admin.token'}\n"
         f"TOPICBASE_JWT_SECRET_FILE={place / 'jwt-secret'}\n",
     }
     for name, text in files.items():
         if not (place / name).exists():
             write_private(place / name, text)
+    settings = (place / "bridge.env").read_text(encoding="utf-8")
+    if broker and _SERVED not in settings:  # also where it was set up without one
+        write_private(place / "bridge.env", f"{settings.rstrip()}\n{_SERVED}{broker}\n")
     claims = tokens.lifetime(TOKEN_DAYS, {"role": "authenticated", "aud": "topicbase", "sub": found["admin"]})
     write_private(place / "admin.token", tokens.make(secret, claims) + "\n")
     user = _hand_over(place)
@@ -266,3 +272,18 @@ Then give a device a login, send a first message with it, and see it stored:
       -d '{{"topic": "org_{slug}/devices/sensor01/telemetry", "payload": {{"temperature": 23.5}}}}'
   {topicbase} --config {place}/cli.env tail
 What is wrong, if anything: {topicbase} --config {place}/bridge.env doctor""")
+
+
+def _say_which_broker(told: str, *, is_served: bool) -> None:
+    """Where the broker that logins name is not one that devices elsewhere can reach."""
+    if not common.is_own_machine(told):
+        return
+    if is_served:
+        typer.echo(
+            f"\nDevices are told that the broker is at {told}, where only those on this machine reach it. For others, as a superuser:"
+        )
+        typer.echo("  UPDATE mqtt.configuration SET hosted_broker_url = 'mqtts://mqtt.example.com:8883';")
+    else:
+        typer.echo(f"""
+There is no broker: devices send over HTTP. Their logins name {told} nevertheless, where nothing but a device's own machine answers.
+Once a broker runs (docs/how-to/brokers), call this again with --broker and the URL at which devices reach it.""")

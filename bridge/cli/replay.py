@@ -1,13 +1,15 @@
 """Replays: dead letters into the queue, stored messages to a broker."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from bridge.api import Api, ApiError, UnreachableError
 from bridge.cli import common
 
 BATCH = 1000
-MOST = 100000
+MOST = 100000  # that a call takes
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -45,7 +47,8 @@ def dead_letters(
 ) -> None:
     """Put dead letters back into the queue, each only once unless it is named by --id.
 
-    Works in batches, each committed on its own: if killed and started again, it goes on with the rest.
+    All that match are replayed, however many; not those that fail, or fail again, meanwhile. It works in batches, each committed on its
+    own: if killed and started again, it goes on with the rest.
     Exit code 0 when all that matched were replayed, 1 when the API refused.
 
     \b
@@ -66,19 +69,30 @@ def dead_letters(
         }  # fmt: skip
         plan = client.call("replay_mqtt_dead_letters", {**body, "dry_run": True, "limit": MOST})
         _agree(plan, dry_run=dry_run, yes=yes, json=json)
-        replayed = 0
-        with common.progress("replaying", plan["matched"]) as done:
-            # Those named by --id go in one call: a second one would replay them again.
-            limit = MOST if ids else BATCH
-            while replayed < plan["matched"]:
-                answer = client.call("replay_mqtt_dead_letters", {**body, "limit": limit})
-                if not answer["replayed"]:
-                    break
-                replayed += answer["replayed"]
-                done(answer["replayed"])
-                if ids:
-                    break
+        replayed = _put_back(client, body, plan)
     common.as_json({"replayed": replayed}) if json else typer.echo(f"{replayed} replayed")
+
+
+def _put_back(client: Api, body: dict[str, Any], plan: dict[str, Any]) -> int:
+    """Replay in batches what matches and had failed when the plan was made; returns how many there were."""
+    # What fails again is a dead letter again, and would be replayed for ever. This is when that was, by the database's clock.
+    planned_at = plan["messages"][0]["due_at"]
+    body = {**body, "until": min((planned_at, body["until"] or planned_at), key=datetime.fromisoformat)}
+    # Those named by --id go in one call: a second one would replay them again.
+    limit = MOST if body["ids"] else BATCH
+    replayed = 0
+    with common.progress("replaying", plan["matched"] if _is_all(plan) else None) as done:
+        while True:
+            try:
+                answer = client.call("replay_mqtt_dead_letters", {**body, "limit": limit})
+            except (ApiError, UnreachableError):
+                if replayed:
+                    typer.echo(f"topicbase: {replayed} replayed; the same command goes on with the rest", err=True)
+                raise
+            replayed += int(answer["replayed"])
+            done(answer["replayed"])
+            if body["ids"] or answer["matched"] < limit:
+                return replayed
 
 
 @app.command("messages")
@@ -96,7 +110,7 @@ def messages(
 ) -> None:
     """Publish stored messages again, to the same broker or another one, at a bounded rate.
 
-    At most 100,000 per call, the oldest first. Each carries the MQTT 5 user property replay_of.
+    At most 100,000 per call, the oldest first; it says when there may be more. Each carries the MQTT 5 user property replay_of.
 
     \b
     Example:
@@ -109,22 +123,34 @@ def messages(
             "topic": topic, "since": common.time_of("--since", since), "until": common.time_of("--until", until), "to_topic": to_topic,
             "max_per_second": rate, "limit": MOST,
         }  # fmt: skip
-        _agree(client.call("replay_mqtt_messages", {**body, "dry_run": True}), dry_run=dry_run, yes=yes, json=json)
+        plan = client.call("replay_mqtt_messages", {**body, "dry_run": True})
+        if not _is_all(plan):
+            typer.echo(
+                f"topicbase: a call replays {MOST:,}, the oldest first: if there are more, choose times with --since and --until"
+                " of which there are fewer",
+                err=True,
+            )
+        _agree(plan, dry_run=dry_run, yes=yes, json=json)
         answer = client.call("replay_mqtt_messages", body)
     if json:
-        common.as_json({"replayed": answer["replayed"], "until": answer["until"]})
+        common.as_json({"replayed": answer["replayed"], "until": answer["until"], "more": not _is_all(answer)})
     else:
         typer.echo(f"{answer['replayed']} queued, the last one due at {answer['until']}")
+
+
+def _is_all(answer: dict[str, Any]) -> bool:
+    """Whether no more can match than were counted."""
+    return bool(answer["matched"] < MOST)
 
 
 def _agree(plan: dict[str, Any], *, dry_run: bool, yes: bool, json: bool) -> None:
     """Show what would be done, and go on only if that is wanted."""
     if dry_run and json:
-        common.as_json({"matched": plan["matched"], "messages": plan["messages"]})
+        common.as_json({"matched": plan["matched"], "messages": plan["messages"], "more": not _is_all(plan)})
     elif dry_run or not yes:
         for one in plan["messages"][:10]:
             typer.echo(f"{one['id']} {one['topic']}", err=not dry_run)
-        typer.echo(f"{plan['matched']} messages match", err=not dry_run)
+        typer.echo(f"{plan['matched']}{'' if _is_all(plan) else ' or more'} messages match", err=not dry_run)
     if dry_run or not plan["matched"]:
         if not dry_run:
             common.as_json({"replayed": 0}) if json else typer.echo("0 replayed")

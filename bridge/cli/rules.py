@@ -2,7 +2,6 @@
 
 import base64
 import sys
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,11 +66,11 @@ def _show(answer: dict[str, Any]) -> None:
         return
     typer.echo(f"rule {answer['rule']['position']}: {answer['rule']['topic']}")
     if answer["transformed"] is not None:
-        typer.echo(f"  transformed: {dumps(answer['transformed'], ensure_ascii=False)}")
+        typer.echo(f"  transformed: {common.as_text(answer['transformed'])}")
     for sample in answer["samples"]:
         typer.echo(f"  {sample['role']} of {sample['device'] or 'no device'}" + (f" at {sample['time']}" if sample["time"] else ""))
         for name, value in (sample["metrics"] or {}).items():
-            typer.echo(f"    {name} = {value}")
+            typer.echo(f"    {name} = {common.printable(common.words(value))}")
         for name in ("presence", "metadata", "reason"):
             if sample[name]:
-                typer.echo(f"    {name}: {sample[name]}")
+                typer.echo(f"    {name}: {common.printable(common.words(sample[name]))}")

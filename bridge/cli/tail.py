@@ -49,7 +49,7 @@ def tail(
     if topic is not None and (not topic or re.search(r"[^/]\+|\+[^/]|[^/]#|#.", topic)):
         common.fail(f"{topic} is not a topic filter: + stands for a whole level, # for all levels that follow", common.WRONG)
     query = {key: value for key, value in (("direction", direction), ("filter", topic)) if value}
-    with common.api(exact.loads) as client:
+    with common.api() as client:
         if integration:
             query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"]
         url = common.source().values().get("TOPICBASE_STREAM_URL")

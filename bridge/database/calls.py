@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, LiteralString
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
@@ -51,6 +51,13 @@ class OperatorCalls(Caller):
     def clock(self) -> float:
         """The database's time, in seconds since 1970."""
         return float(self._value("SELECT extract(epoch FROM clock_timestamp())::float8"))
+
+    def told_broker_url(self) -> str:
+        """The broker that devices of hosted integrations are told with their logins."""
+        # Only a bridge is told, as it begins. This one is taken back at once, except for the lock on its id, which ends with the session.
+        with self.connection.transaction(force_rollback=True):
+            answer = self._value("SELECT bridge.hello(%s, %s, %s, %s)", uuid4(), "topicbase", __version__, SCHEMA_VERSION)
+        return str(answer["hosted_broker_url"])
 
     def sealing_state(self) -> dict[str, Any]:
         """{"key": id of the key that new secrets are sealed to, "sealed": how many are sealed to which}."""

@@ -3,13 +3,15 @@ import { html, useEffect, useState } from '../vendor/view.js';
 import { likeFor, request, rpc, view } from '../api.js';
 import { Action, Badge, Card, Check, Choice, Code, Dialog, Table, Text, Waiting, When, say, useLoad } from '../parts.js';
 import { Qr } from '../qr.js';
-import { address, snippets, topicOf } from '../snippets.js';
+import { address, isWebSocket, snippets, topicOf } from '../snippets.js';
 import { isAdmin } from '../state.js';
 
 export function Snippets({ login, topic }) {
     const all = snippets(login, topic);
     const [shown, set] = useState(all[0][0]);
-    return html`<div class="segments" role="group" aria-label="Language">
+    return html`${isWebSocket(login) && html`<p class="dim">This broker speaks MQTT over WebSocket. mosquitto_pub and mosquitto_sub 2.0
+        and PubSubClient do not; MQTT.js, paho and MQTTX do.</p>`}
+    <div class="segments" role="group" aria-label="Language">
         ${all.map(([key, name]) => html`<button key=${key} type="button" aria-pressed=${key === shown} onClick=${() => set(key)}>
             ${name}</button>`)}</div>
     <${Code} text=${all.find(([key]) => key === shown)[2]} label="Snippet" testId="snippet" />`;

@@ -1,14 +1,15 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
-import { count, moment } from '../format.js';
+import { count, isPast, moment } from '../format.js';
 import { Action, Badge, Choice, Dialog, Head, Table, Waiting, When, say, useLoad } from '../parts.js';
 import { href, isAdmin, organization, route } from '../state.js';
 import { Facts } from './message.js';
 
 const PAGE = 100;
 const STATES = [['', 'All'], ['waiting', 'Waiting'], ['delivered', 'Delivered'], ['dead', 'Dead']];
+const HELD = 'what is due waits until one request tries it again: ten minutes after the last failure at most, or when its Retry-After ends';
 
-/** What the deliveries of a receiver say of it: five failures in a row open its circuit, until the next attempt is due. */
+/** What the deliveries of a receiver say of it: five failures in a row open its circuit, for how long the API does not tell. */
 function circuit(subscription, deliveries) {
     if (subscription.is_paused) return ['paused', 'nothing is posted until its subscription goes on'];
     if (subscription.callback_gone_at) return ['gone', 'answered 410 Gone; subscribe again to resume'];
@@ -17,8 +18,20 @@ function circuit(subscription, deliveries) {
     if (tried[0].status === 'delivered') return ['closed', `last delivered`, tried[0].attempted_at];
     const failures = tried.findIndex((d) => d.status === 'delivered');
     const row = failures < 0 ? tried.length : failures;
-    const next = tried.map((d) => d.next_attempt_at).filter(Boolean).sort()[0];
-    return [row >= 5 ? 'open' : 'failing', tried[0].error ?? 'fails', next];
+    const why = tried[0].error ?? 'fails';
+    const [next] = deliveries.map((d) => d.next_attempt_at).filter(Boolean).sort();
+    const state = row >= 5 ? 'open' : 'failing';
+    if (!next) return [state, why];
+    if (isPast(next)) return [state, `${why}; ${state === 'open' ? HELD : 'the next attempt is due'}`];
+    return [state, `${why}; next attempt${state === 'open' ? ' at the earliest' : ''}`, next];
+}
+
+/** When a delivery is attempted next: what is due may wait for its subscription, for an open circuit, or for those before it. */
+function Next({ of, subscription }) {
+    const at = of.next_attempt_at;
+    if (at && (subscription.is_paused || subscription.callback_gone_at)) return 'when the subscription goes on';
+    if (at && isPast(at)) return html`<span title=${moment(at)}>${subscription.callback_ordered ? 'in its turn' : 'now due'}</span>`;
+    return html`<${When} at=${at} />`;
 }
 
 function Rotate({ subscription, close }) {
@@ -35,7 +48,7 @@ function Rotate({ subscription, close }) {
                 done=${set}>Rotate<//></div>`}<//>`;
 }
 
-function Delivery({ delivery, close, done }) {
+function Delivery({ delivery, subscription, close, done }) {
     const message = useLoad(async (options) => (await request(rpc('list_messages', { id: delivery.message_id, limit: 1 }), options))[0] ??
         null, [delivery.id]);
     return html`<${Dialog} title="Delivery" close=${close}>
@@ -43,7 +56,8 @@ function Delivery({ delivery, close, done }) {
         <${Facts} facts=${[['Attempts', String(delivery.attempts)], ['HTTP status', delivery.status_code && String(delivery.status_code)],
             ['Answer', delivery.response && html`<code class="break">${delivery.response}</code>`],
                 ['Created', moment(delivery.created_at)],
-            ['Last attempt', moment(delivery.attempted_at)], ['Next attempt', moment(delivery.next_attempt_at)],
+            ['Last attempt', moment(delivery.attempted_at)],
+                ['Next attempt', html`<${Next} of=${delivery} subscription=${subscription} />`],
                 ['Topic', message.data?.topic], ['Payload', message.data && html`<code class="break">
                     ${JSON.stringify(message.data.payload)}</code>`], ['Id', html`<code>${delivery.id}</code>`]]} />
         ${isAdmin.value && delivery.status !== 'waiting' &&
@@ -78,9 +92,10 @@ function Hook({ subscription }) {
                 ${state.data?.map((d) => html`<tr key=${d.id}>
                 <td class="nowrap"><button type="button" class="link" onClick=${() => setOpen(d)}>${moment(d.created_at)}</button></td><td>
                     <${Badge} state=${d.status} /></td><td class="right">${d.attempts}</td><td>${d.status_code ?? ''}</td>
-                        <td class="break">${d.error ?? ''}</td><td class="nowrap"><${When} at=${d.next_attempt_at} /></td></tr>`)}<//>
+                        <td class="break">${d.error ?? ''}</td>
+                        <td class="nowrap"><${Next} of=${d} subscription=${subscription} /></td></tr>`)}<//>
         <//>
-        ${open && html`<${Delivery} delivery=${open} close=${() => setOpen(null)} done=${state.reload} />`}
+        ${open && html`<${Delivery} delivery=${open} subscription=${subscription} close=${() => setOpen(null)} done=${state.reload} />`}
         ${rotates && html`<${Rotate} subscription=${subscription} close=${() => setRotates(false)} />`}`;
 }
 

@@ -1,19 +1,24 @@
 """topicbase doctor: each fault is made for real, found, named, and said how to fix."""
 
+import contextlib
 import json
 import re
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge import sealing
-from bridge.cli.doctor import _functions, _maintenance
+from bridge import __version__, api, sealing
+from bridge.cli.doctor import _api, _functions, _maintenance, _stream
 from tests.bridge.pgbouncer import pgbouncer
 from tests.bridge.support import status as status_of
 from tests.cli.conftest import Cli, bridge_environment, run
 from tests.support.api import Api
+from tests.support.portal import portal
 from tests.support.stack import ROOT, TEMPLATE, Stack, start_stack
 from tests.support.tenant import make_tenant
 from tests.support.waiting import wait_until
@@ -372,6 +377,107 @@ def test_a_broker_that_is_not_reached_or_refuses(own: Stack, doctor: Doctor, tmp
     found = doctor(TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=str(wrong))["broker"]
     assert "stage connack" in found["words"]
     assert "not-the-password" not in json.dumps(found)
+
+
+def test_devices_that_are_told_a_broker_of_one_machine(own: Stack, doctor: Doctor) -> None:
+    tenant = make_tenant(own, Api(own.api_url))
+    with own.connect() as db:
+        bridges = db.execute("SELECT array_agg(id) FROM mqtt.bridges").fetchone()
+        (told,) = db.execute("SELECT hosted_broker_url FROM mqtt.configuration").fetchone() or ("",)
+        try:
+            found = doctor()["devices"]
+            assert (found["state"], told in found["words"]) == ("note", True), found
+            db.execute(found["fix"].removeprefix("as a superuser: ").removesuffix(", its address for devices"))
+            assert "devices" not in doctor()
+            db.execute("UPDATE mqtt.configuration SET hosted_broker_url = DEFAULT")
+            found = doctor(TOPICBASE_HOSTED_BROKER_URL=None)["devices"]
+            assert "mqtt://localhost:1883, and this bridge serves none" in found["words"]
+        finally:
+            db.execute("UPDATE mqtt.configuration SET hosted_broker_url = %s", (told,))
+        assert db.execute("SELECT array_agg(id) FROM mqtt.bridges").fetchone() == bridges, "it changes nothing"
+    tenant.api.ok("delete_integration", {"integration_id": tenant.integration_id}, token=tenant.admin)
+
+
+def test_the_api_and_the_live_stream(stack: Stack, cli: Cli) -> None:
+    urls = {"TOPICBASE_API_URL": stack.api_url, "TOPICBASE_STREAM_URL": stack.env["STREAM_URL"]}
+    found = {one["check"]: one for one in json.loads(cli("doctor", "--json", **urls).stdout)}
+    assert (found["API"]["state"], found["API"]["words"]) == ("ok", f"{stack.api_url} answers, with release {__version__}")
+    said = f"{stack.env['STREAM_URL']} answers, and asks for a login"
+    assert (found["live stream"]["state"], found["live stream"]["words"]) == ("ok", said)
+    assert not {"API", "live stream"} & {one["check"] for one in json.loads(cli("doctor", "--json").stdout)}, "it knows no URL"
+
+
+REFUSED = "cannot be reached: [Errno 111] Connection refused"
+NO_URL = "TOPICBASE_API_URL is not a URL: it must begin with `http://` or `https://`"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:1", f"http://127.0.0.1:1/rpc/get_api_version {REFUSED}"),
+        ("http://ada:s3cret@127.0.0.1:1/x?key=s3cret", f"http://127.0.0.1:1/x/rpc/get_api_version {REFUSED}"),
+        ("ada:s3cret@example.com", NO_URL),
+        ("http://ada:s3cret@[::1/", NO_URL),
+    ],
+)
+def test_an_api_that_is_not_there(url: str, words: str) -> None:
+    found = _api(url)
+    assert (found.state, found.words) == ("fault", words)
+    assert "s3cret" not in str(found.fix)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, '{"version": "9.9.9"}', "{url} answers, with release 9.9.9"),
+        (200, "[]", "{url} does not answer as Topicbase does"),
+        (200, "<p>Sign in", "{url}/rpc/get_api_version does not answer as Topicbase does"),
+        (301, "", "{url} redirects (HTTP 301), which no command follows"),
+        (404, '{"code": "PGRST202", "message": "no function"}', "{url}: no function (HTTP 404)"),
+        (503, '{"code": "PGRST000", "message": "refused"}', "{url}: the API does not reach its database: refused (HTTP 503)"),
+    ],
+)
+def test_what_an_api_may_answer(status: int, body: str, words: str) -> None:
+    with portal((status, body)) as (url, asked):
+        found = _api(f"{url}/")
+    assert (found.state, found.words) == ("ok" if "9.9.9" in body else "fault", words.format(url=url))
+    assert asked == ["/rpc/get_api_version"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state", "words"),
+    [
+        (401, '{"message": "token_missing", "details": "It has none."}', "ok", "{url} answers, and asks for a login"),
+        (401, "", "fault", "{url}: no reason given (HTTP 401)"),
+        (200, "{}", "fault", "{url} does not answer as Topicbase does"),
+        (503, '{"message": "upstream_unavailable", "details": "None."}', "fault", "{url}: upstream_unavailable: None. (HTTP 503)"),
+    ],
+)
+def test_what_a_live_stream_may_answer(status: int, body: str, state: str, words: str) -> None:
+    with portal((status, body)) as (url, asked):
+        found = _stream(f"{url}/stream?ticket=s3cret")
+    assert (found.state, found.words) == (state, words.format(url=f"{url}/stream"))
+    assert asked == ["/stream"]
+
+
+def test_an_api_that_never_ends_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "LOOK_SECONDS", 1.0)
+
+    def drip(listener: socket.socket) -> None:
+        """A byte before each timeout of the other end's socket."""
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b" ")
+                time.sleep(0.2)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        began = time.monotonic()
+        found = _api(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    assert (found.state, found.words.endswith("has not answered within 1 s")) == ("fault", True), found
+    assert time.monotonic() - began < 10
 
 
 def test_a_bridge_that_is_not_ready(own: Stack, doctor: Doctor) -> None:

@@ -118,6 +118,7 @@ def test_an_empty_database_gets_a_message(wheel: Path, first: Path, tmp_path: Pa
             assert again.returncode == 0, again.stdout + again.stderr
             assert [told.payload for told in listener.notifies(timeout=PATIENCE, stop_after=1)] == ["reload schema"]
         assert {name: (place / name).read_bytes() for name in before} == before
+        assert "There is no broker: devices send over HTTP. Their logins name mqtt://localhost:1883 nevertheless" in again.stdout
         with psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=fresh passfile={stack.run_dir / 'pgpass'}") as db:
             assert db.execute("SELECT api.get_api_version() ->> 'version'").fetchone() == (__version__,)
 
@@ -145,3 +146,15 @@ def test_an_empty_database_gets_a_message(wheel: Path, first: Path, tmp_path: Pa
         )
         doctor = topicbase("--config", str(place / "bridge.env"), "doctor", **exported)
         assert doctor.returncode == 0, doctor.stdout
+        assert "note  devices: they are told that the hosted broker is at mqtt://localhost:1883" in doctor.stdout
+        if first is wheel:
+            assert f"ok    API: http://127.0.0.1:{api.number} answers, with release {__version__}" in doctor.stdout
+
+        here = topicbase(*options, "--broker", "mqtt://127.0.0.1:1883", **superuser)
+        assert "Devices are told that the broker is at mqtt://127.0.0.1:1883, where only those on this machine reach it" in here.stdout
+        there = topicbase(*options, "--broker", "mqtts://mqtt.example.com:8883", **superuser)
+        assert "Devices are told" not in there.stdout
+        login = json.loads(topicbase(*cli, "credentials", "add", "Hosted broker", "--json", **exported).stdout)
+        assert login["broker_url"] == "mqtts://mqtt.example.com:8883"
+        kept = (place / "bridge.env").read_text()
+        assert (kept.startswith(before["bridge.env"].decode()), kept.count("TOPICBASE_HOSTED_BROKER_URL=")) == (True, 1)

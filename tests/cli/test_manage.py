@@ -113,6 +113,18 @@ def test_devices_of_several_organizations(tenant: Callable[..., Tenant], app: Ap
     assert (ended.returncode, ended.stderr) == (0, "topicbase: 0 rows exported\n")
 
 
+def test_devices_show_every_digit(tenant: Callable[..., Tenant], app: Apps) -> None:
+    owner = tenant()
+    device, member = owner.device(), app(owner.member)
+    text = '{"n": 12345678901234567890.250}'
+    body = f'{{"topic": "{device.topic("meter")}", "payload": {text}}}'
+    assert device.api.call("mqtt_ingest", data=body, headers=device.headers).ok
+    wait_until(lambda: "meter" in member("devices", "list").stdout, what="the device")
+    for command in (("devices", "list"), ("devices", "show", "meter")):
+        assert text in member(*command).stdout, "for people"
+        assert f'"last_data": {text}' in member(*command, "--json").stdout, "for scripts"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

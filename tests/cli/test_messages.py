@@ -8,10 +8,15 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from bridge.api import Api as HttpApi
+from bridge.api import UnreachableError
+from bridge.cli import app as commands
+from bridge.cli import replay
 from tests.bridge.support import Peer, publish, receipts
 from tests.bridge.test_inbound import history
 from tests.bridge.test_outbound import prefix
@@ -239,6 +244,62 @@ def test_dead_letters_are_replayed_once(stack: Stack, tenant: Tenants, app: Apps
     assert row is not None
     assert admin("replay", "dead-letters", owner.slug, "--id", str(row[0]), "--yes").stdout == "1 replayed\n"
     assert admin("replay", "dead-letters", str(uuid.uuid4()), "--yes").returncode == 1
+
+
+def replay_here(monkeypatch: pytest.MonkeyPatch, stack: Stack, owner: Tenant, *arguments: str) -> Result:
+    """`topicbase replay ARGUMENTS`, by an admin and in this process, where what a call takes can be made less."""
+    monkeypatch.setattr(replay, "MOST", 20)
+    monkeypatch.setattr(replay, "BATCH", 7)
+    environment = {"TOPICBASE_API_URL": stack.api_url, "TOPICBASE_TOKEN": owner.admin, "TOPICBASE_CONFIG": None}
+    return CliRunner().invoke(commands, ["replay", *arguments], env=environment)
+
+
+def test_more_dead_letters_than_a_call_takes(monkeypatch: pytest.MonkeyPatch, stack: Stack, tenant: Tenants) -> None:
+    owner = tenant()
+    kill_letters(stack, owner, 50)
+    plan = replay_here(monkeypatch, stack, owner, "dead-letters", owner.slug, "--dry-run")
+    assert plan.stdout.splitlines()[-1] == "20 or more messages match"
+    call = HttpApi.call
+
+    def another_dies(self: HttpApi, rpc: str, body: dict[str, Any]) -> Any:
+        answer = call(self, rpc, body)
+        kill_letters(stack, owner, 1)
+        return answer
+
+    monkeypatch.setattr(HttpApi, "call", another_dies)
+    ended = replay_here(monkeypatch, stack, owner, "dead-letters", owner.slug, "--yes")
+    assert (ended.exit_code, ended.stdout) == (0, "50 replayed\n"), "not those that die meanwhile, which could go on for ever"
+
+
+def test_dead_letters_that_are_left_when_the_api_ends(monkeypatch: pytest.MonkeyPatch, stack: Stack, tenant: Tenants) -> None:
+    owner = tenant()
+    kill_letters(stack, owner, 30)
+    call = HttpApi.call
+    done: list[Any] = []
+
+    def refuse_the_third(self: HttpApi, rpc: str, body: dict[str, Any]) -> Any:
+        if len(done) == 3:
+            raise UnreachableError("it is gone")
+        done.append(call(self, rpc, body))
+        return done[-1]
+
+    monkeypatch.setattr(HttpApi, "call", refuse_the_third)
+    ended = replay_here(monkeypatch, stack, owner, "dead-letters", owner.slug, "--yes")
+    said = "topicbase: 14 replayed; the same command goes on with the rest\ntopicbase: it is gone\n"
+    assert (ended.exit_code, ended.stderr) == (3, said)
+    monkeypatch.setattr(HttpApi, "call", call)
+    assert replay_here(monkeypatch, stack, owner, "dead-letters", owner.slug, "--yes").stdout == "16 replayed\n"
+
+
+def test_a_replay_of_messages_says_when_there_may_be_more(monkeypatch: pytest.MonkeyPatch, stack: Stack, tenant: Tenants) -> None:
+    owner = tenant()
+    assert owner.device().send_batch([{"topic": f"{prefix(owner)}/devices/d/n", "payload": n} for n in range(21)]).ok
+    history(stack, owner, 21)
+    where = ("messages", owner.integration_id, "#", "--since", "2020-01-01", "--to-topic", f"{prefix(owner)}/again/x", "--yes", "--json")
+    ended = replay_here(monkeypatch, stack, owner, *where)
+    assert ended.exit_code == 0, ended.stderr
+    assert "choose times with --since and --until" in ended.stderr
+    assert (json.loads(ended.stdout)["replayed"], json.loads(ended.stdout)["more"]) == (20, True)
 
 
 def test_dead_letters_are_mended_on_the_way(stack: Stack, tenant: Tenants, app: Apps) -> None:

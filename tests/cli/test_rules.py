@@ -14,6 +14,9 @@ def test_what_rules_make_of_a_message(tenant: Callable[..., Tenant], app: Callab
     shown = attempt("rules", "try", owner.integration_id, "tele/plug1/SENSOR", '{"Time": "2026-11-01T07:00:00", "ENERGY": {"Power": 95}}')
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.splitlines()[1:] == ["  telemetry of plug1 at 2026-11-01T07:00:00+00:00", "    ENERGY.Power = 95"]
+    exact = ("rules", "try", owner.integration_id, "tele/plug1/SENSOR", '{"ENERGY": {"Power": 12345678901234567890.250}}')
+    assert "    ENERGY.Power = 12345678901234567890.250\n" in attempt(*exact).stdout
+    assert '"ENERGY.Power": 12345678901234567890.250' in attempt(*exact, "--json").stdout
     piped = attempt("rules", "try", owner.integration_id, "tele/plug1/LWT", "--json", input="Online")
     assert json.loads(piped.stdout)["samples"][0]["presence"] == "online"
     assert attempt("rules", "try", owner.integration_id, "other/topic", "1").returncode == 1

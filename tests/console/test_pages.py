@@ -514,6 +514,26 @@ def test_webhooks(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.get_by_text("receiver: paused")).to_be_visible()
 
 
+def test_what_an_open_circuit_holds_up_is_due(visit: Visits, home: Tenant, device: Device, stack: Stack) -> None:
+    topic = device.topic("boiler", "held")
+    body = {"integration_id": home.integration_id, "topic": topic, "callback_url": "http://127.0.0.1:9/held"}
+    hook = home.api.ok("mqtt_subscribe", body, token=home.admin)["id"]
+    assert device.send_batch([{"topic": topic, "payload": {"n": n}} for n in range(5)]).ok
+    failed = {"subscription_id": f"eq.{hook}", "error": "not.is.null", "token": home.member}
+    wait_until(lambda: len(home.api.rows("mqtt_callback_deliveries", **failed)) == 5, what="five failures in a row")
+    late = "UPDATE mqtt.mqtt_callback_deliveries SET due_at = now() - interval '3 minutes' WHERE subscription_id = %s AND bridge_id IS NULL"
+    with stack.connect() as db:
+        db.execute("UPDATE mqtt.callback_circuits SET open_until = now() + interval '1 hour' WHERE url = %s", (body["callback_url"],))
+        wait_until(lambda: db.execute(late, (hook,)).rowcount == 5, what="the end of those under way")
+    page = visit(home.admin, home.slug, f"webhooks/{hook}").page
+    expect(page.get_by_text("receiver: open")).to_be_visible()
+    expect(page.get_by_text("what is due waits until one request tries it again")).to_be_visible()
+    expect(page.get_by_role("cell", name="now due", exact=True)).to_have_count(5)
+    expect(page.get_by_role("main")).not_to_contain_text("ago")
+    home.api.ok("mqtt_subscribe", {**body, "is_paused": True}, token=home.admin)
+    expect(page.get_by_role("cell", name="when the subscription goes on", exact=True)).to_have_count(5)
+
+
 def test_access(visit: Visits, home: Tenant, device: Device) -> None:
     visitor = visit(home.admin, home.slug, "access")
     page = visitor.page

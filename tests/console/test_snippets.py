@@ -6,15 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.console.conftest import Visit
 from tests.stream.support import Viewers
-from tests.support.stack import Stack
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -33,9 +34,22 @@ class Login:
 
 
 @pytest.fixture
-def login(visit: Callable[..., Visit], home: Tenant) -> Login:
+def broker_url() -> str:
+    """Where the answer says that the broker is, if elsewhere than it does: a URL, or the variable that has it."""
+    return ""
+
+
+@pytest.fixture
+def login(visit: Callable[..., Visit], home: Tenant, stack: Stack, broker_url: str) -> Login:
     """One that an admin has just made on the page."""
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "broker_url": stack.env.get(broker_url, broker_url)})
+
     visitor = visit(home.admin, home.slug, "access")
+    if broker_url:
+        visitor.page.route("**/rpc/generate_mqtt_credentials", answer)
     visitor.page.get_by_role("button", name="New login").click()
     dialog = visitor.page.get_by_role("dialog")
     dialog.get_by_label("Topic prefix").fill(f"org_{home.slug}/devices/snippet")
@@ -77,6 +91,40 @@ def test_paho(login: Login, temperatures: Iterator[float]) -> None:
             process.terminate()
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("broker_url", ["MQTT_WS_URL"])
+def test_a_broker_of_websockets(stack: Stack, login: Login, temperatures: Iterator[float], tmp_path: Path) -> None:
+    dialog = login.visitor.page.get_by_role("dialog")
+    expect(dialog.get_by_text("mosquitto_pub and mosquitto_sub 2.0 and PubSubClient do not")).to_be_visible()
+    names = dialog.get_by_role("group", name="Language").get_by_role("button").all_inner_texts()
+    assert names == ["JavaScript (MQTT.js)", "Python (paho)", "curl"]
+    (tmp_path / "send.mjs").write_text(login.snippet(names[0]))
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    for command in (["node", str(tmp_path / "send.mjs")], [sys.executable, "-W", "error", "-c", login.snippet(names[1])]):
+        with subprocess.Popen(command) as process:
+            try:
+                assert 20 <= next(temperatures) <= 25, command[0]
+            finally:
+                process.terminate()
+    assert stack.run("exec", "bash", "-c", login.snippet(names[2])).returncode == 0
+    assert next(temperatures) == 21.5
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "language", "parts"),
+    [
+        ("wss://broker.example.com:8084/in", "JavaScript (MQTT.js)", ['connect("wss://broker.example.com:8084/in", {']),
+        ("wss://[2001:db8::1]:443/mqtt", "JavaScript (MQTT.js)", ['connect("wss://[2001:db8::1]:443/mqtt", {']),
+        ("wss://broker.example.com", "Python (paho)", ["tls_set()", 'path="/mqtt"', 'connect("broker.example.com", 443)']),
+        ("mqtts://broker.example.com:443", "mosquitto_pub", ["-h broker.example.com -p 443 --capath"]),
+        ("mqtt://[2001:db8::1]:80", "Python (paho)", ['connect("2001:db8::1", 80)']),
+        ("mqtt://broker.example.com", "mosquitto_pub", ["-h broker.example.com -p 1883 -i"]),
+    ],
+)
+def test_brokers_at_any_url(login: Login, language: str, parts: list[str]) -> None:
+    snippet = login.snippet(language)
+    assert [part for part in parts if part not in snippet] == []
 
 
 def test_what_the_arduino_sketch_sends(login: Login, temperatures: Iterator[float]) -> None:

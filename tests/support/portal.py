@@ -8,12 +8,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def portal(*answers: tuple[int, str]) -> Iterator[tuple[str, list[str]]]:
-    """Its URL, and the paths that were asked; each POST gets the next answer, and further ones the last."""
+    """Its URL, and the paths that were asked; each request gets the next answer, and further ones the last."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def do_GET(self) -> None:
             status, body = answers[min(len(asked), len(answers) - 1)]
             asked.append(self.path)
             self.send_response(status)
