@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import islice
 
+from bridge.mqtt.client import Limits
 from bridge.mqtt.properties import Received
 from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
@@ -71,7 +72,7 @@ class IncomingHalf:
             filter_number = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
         self._rate.tokens -= 1
         self._shared_rate.tokens -= 1
-        self._shared_bytes.tokens -= len(payload)
+        self._shared_bytes.tokens -= len(payload) + (properties.cut_bytes if properties is not None else 0)
         generation = self._wire.generation
         if len(payload) == TOKEN_BYTES and qos < 2 and topic.endswith(_TEST_TOPIC + payload):
             # A connection test, which is no device's message.
@@ -132,7 +133,7 @@ class IncomingHalf:
                 self._held.pop(topic, None)
         self._doubtful.clear()
         known = {topic: (found.terms(), found.number) for topic, found in self._held.items()}
-        wanted = iter([found for found in self.filters.values() if known.get(found.topic) != (found.terms(), found.number)])
+        wanted = iter(self._without_refused([f for f in self.filters.values() if known.get(f.topic) != (f.terms(), f.number)]))
         # A packet has one identifier, for all its filters. The first filter has one too: others may come.
         is_named = self._target.mqtt_version == 5 and self._wire.limits.subscription_identifiers
         while filters := list(islice(wanted, 1 if is_named else MAX_FILTERS)):
@@ -141,6 +142,15 @@ class IncomingHalf:
             self._held.update({found.topic: found for found in filters})
         same = [found for found in self.filters.values() if found.topic in known and self._held[found.topic].id != found.id]
         self._held.update({found.topic: found for found in same})
+
+    def _without_refused(self, filters: list[Filter]) -> list[Filter]:
+        """Those that the broker may grant. For others it would end the connection, and each one after it (MQTT 5 section 3.2.2.3)."""
+        limits = self._wire.limits
+        refusals = {found.id: refusal for found in filters if (refusal := _refusal(found.topic, limits)) is not None}
+        if refusals:
+            self._was_refused = True
+            self._reporter.subscribed([(key, *refusal) for key, refusal in refusals.items()])
+        return [found for found in filters if found.id not in refusals]
 
     def _terms(self, found: Filter) -> tuple[str, int, bool, int]:
         topic, qos, no_local, retain_handling = found.terms()
@@ -159,3 +169,12 @@ class IncomingHalf:
 
     def unsubscribed(self, packet_id: int) -> None:
         self._unsubscribing.pop(packet_id, None)
+
+
+def _refusal(topic: str, limits: Limits) -> tuple[int, str] | None:
+    """Reason code and words with which a broker with these limits refuses the filter."""
+    if topic.startswith("$share/") and not limits.shared_subscriptions:
+        return 0x9E, "Shared subscription not supported"
+    if ("+" in topic or "#" in topic) and not limits.wildcards:
+        return 0xA2, "Wildcard subscription not supported"
+    return None
