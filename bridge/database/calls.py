@@ -137,6 +137,18 @@ class BridgeCalls(Caller):
                 found.setdefault(integration_id, {})[entry.topic] = entry
         return str(rows[0][0]), found
 
+    def ended_filters(self) -> dict[UUID, set[str]]:
+        """Topics, by integration, that sessions at brokers may still have; to be asked for after `subscriptions`."""
+        found: dict[UUID, set[str]] = {}
+        for integration_id, topic in self._rows("SELECT integration_id, topic FROM bridge.ended_filters(%s)", self.bridge_id):
+            found.setdefault(integration_id, set()).add(topic)
+        return found
+
+    def forget_filters(self, ended: Sequence[tuple[UUID, str]]) -> None:
+        """The broker of each integration has the topic no longer."""
+        ids, topics = zip(*ended, strict=True)
+        self._do("SELECT bridge.forget_filters(%s, %s, %s::text[])", self.bridge_id, list(ids), list(topics))
+
     def subscription_results(self, results: Sequence[tuple[UUID, int, str]]) -> None:
         ids, codes, reasons = zip(*results, strict=True)
         self._do("SELECT bridge.subscription_results(%s, %s, %s::smallint[], %s)", self.bridge_id, list(ids), list(codes), list(reasons))

@@ -1,6 +1,6 @@
 """The incoming direction of a link: the filters that it holds at the broker, and messages on their way to the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from bridge.mqtt.client import Limits
@@ -30,7 +30,8 @@ class IncomingHalf:
         self._held: dict[str, Filter] = {}
         self._subscribing: dict[int, list[Filter]] = {}
         self._unsubscribing: dict[int, list[str]] = {}
-        self._doubtful: set[str] = set()  # which the broker may hold, since UNSUBSCRIBE or its answer was lost
+        # Which the broker may hold, since UNSUBSCRIBE or its answer was lost, or nobody held the integration when they ended.
+        self._doubtful: set[str] = set()
         self.received: set[int] = set()  # packet ids of QoS 2 that are stored and not released
         # QoS 2 messages handed on and not stored yet, by packet id: the connections on which they came first and last.
         self._storing: dict[int, tuple[int, int]] = {}
@@ -45,7 +46,9 @@ class IncomingHalf:
             self._session_began = self._wire.generation
             self._storing.clear()
             self._held.clear()
-            self._doubtful.clear()
+            if self._doubtful:
+                self._reporter.unsubscribed(self._origin.integration_id, list(self._doubtful))
+                self._doubtful.clear()
         self._session_present = session_present
         self._was_refused = False
         self._subscribe()
@@ -115,8 +118,10 @@ class IncomingHalf:
 
     # ---------------------------------------------------------------------------------------------------------------- filters
 
-    def set_filters(self, filters: dict[str, Filter]) -> None:
+    def set_filters(self, filters: dict[str, Filter], ended: Collection[str]) -> None:
         self.filters = filters
+        under_way = {topic for topics in self._unsubscribing.values() for topic in topics}
+        self._doubtful.update(topic for topic in ended if topic not in under_way)
         if self._wire.is_up:
             self._subscribe()
             self._wire.flush()
@@ -168,7 +173,8 @@ class IncomingHalf:
             self._reporter.subscribed(results)
 
     def unsubscribed(self, packet_id: int) -> None:
-        self._unsubscribing.pop(packet_id, None)
+        if topics := self._unsubscribing.pop(packet_id, []):
+            self._reporter.unsubscribed(self._origin.integration_id, topics)
 
 
 def _refusal(topic: str, limits: Limits) -> tuple[int, str] | None:
