@@ -194,6 +194,11 @@ class BridgeCalls(Caller):
             for row in rows
         ]
 
+    def forget_batches(self, known: Sequence[int]) -> int:
+        """End all claims but these; returns how many others there were. For the connection that claims."""
+        batches = "{" + ",".join(map(str, known)) + "}"
+        return int(self._value("SELECT bridge.forget_batches(%s, %s::text::bigint[])", self.bridge_id, batches))
+
     def settle_outbound(self, outcomes: Sequence[Outcome], batches: Sequence[int]) -> dict[str, int]:
         ids = "{" + ",".join([str(outcome.msg_id) for outcome in outcomes]) + "}"
         states = "{" + ",".join([outcome.state for outcome in outcomes]) + "}"

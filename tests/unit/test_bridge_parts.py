@@ -28,6 +28,7 @@ from bridge.mqtt.client import Client
 from bridge.mqtt.properties import Received, publish_properties, read_properties
 from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
 from bridge.mqtt.target import TargetError, default_client_id, of_integration
+from bridge.work.claims import Claims
 from bridge.work.queue_worker import BATCH, FEW, FIRST_BATCH, next_size, pause_after
 from tests.support.broker import user_property
 
@@ -367,7 +368,8 @@ class TestPaho:
     @pytest.mark.parametrize(
         "data",
         [
-            b"", b"\x80", b"\xff\xff\xff\xff\x01", b"\x01", b"\x7fx", b"\x81\x80\x80", b"\x80\x80\x80\x80\x00", b"\xff\xff\xff\x7f" + bytes(9),
+            b"", b"\x80", b"\xff\xff\xff\xff\x01", b"\x01", b"\x7fx", b"\x81\x80\x80", b"\x80\x80\x80\x80\x00",
+            b"\xff\xff\xff\x7f" + bytes(9),
         ],
     )  # fmt: skip
     def test_where_it_is_not_clear_where_they_end(self, data: bytes) -> None:
@@ -448,6 +450,17 @@ class TestPaho:
 
     def test_none(self) -> None:
         assert publish_properties(None, None) is None
+
+
+def test_a_batch_is_known_until_the_database_has_ended_it() -> None:
+    claims = Claims()
+    for batch, msg_id in ((7, 1), (7, 2), (8, 3)):
+        claims.take(ID, batch, msg_id, 0.0)
+    assert claims.end(1) == (ID, 0.0, None)
+    assert claims.end(2) == (ID, 0.0, 7)
+    assert sorted(claims.batches()) == [7, 8]
+    claims.finished([7])
+    assert claims.batches() == [8]
 
 
 @pytest.mark.parametrize(
