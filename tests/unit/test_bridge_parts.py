@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 import time
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from paho.mqtt.properties import VariableByteIntegers
 from prometheus_client import REGISTRY
 
 from bridge import api, log, metrics, mosquitto, sealing, settings
+from bridge.mqtt import sockets
 from bridge.mqtt.client import Client
 from bridge.mqtt.properties import Received, publish_properties, read_properties
 from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
-from bridge.mqtt.target import TargetError, default_client_id, of_integration
+from bridge.mqtt.target import Target, TargetError, default_client_id, of_integration
 from bridge.work.claims import Claims
 from bridge.work.queue_worker import BATCH, FEW, FIRST_BATCH, next_size, pause_after
 from tests.support.broker import user_property
@@ -450,6 +452,22 @@ class TestPaho:
 
     def test_none(self) -> None:
         assert publish_properties(None, None) is None
+
+
+def test_a_silent_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose first address answers nothing, such as one of IPv6 where that leads nowhere, was never reached."""
+    with ExitStack() as ends:
+        silent, server = (ends.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0)) for _ in range(2))
+        for _ in range(4):  # with its queue full, it answers nobody
+            waiting = ends.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname()) for each in (silent, server)]
+        monkeypatch.setattr(sockets, "_look_up", lambda *_: found)
+        report = sockets.Report()
+        connection = sockets.dial(Target(host="broker.example.com", port=1883, client_id="c", trusted=True), 2, report)
+        ends.callback(connection.buffer.close)
+        assert connection.buffer.sock.getpeername() == server.getsockname()
 
 
 def test_a_batch_is_known_until_the_database_has_ended_it() -> None:
