@@ -96,8 +96,9 @@ class Configuration:
         if answer is None:
             return
         self._filters_stamp, filters = answer
+        ended = database.ended_filters()
         for key, link in self.links.items():
-            link.set_filters(filters.get(key, {}))
+            link.set_filters(filters.get(key, {}), ended.get(key, set()))
 
     def drop_given_up(self, database: Database) -> bool:
         """Release the integrations whose links turned out to be held by another bridge; whether there were any."""

@@ -339,6 +339,7 @@ class Coordinator:
     def _synchronize(self, database: Database) -> None:
         self.configuration.synchronize(database)
         self.network.connect_until = time.monotonic() + LEASE_SECONDS
+        self.reports.send(database)  # or what was unsubscribed a moment ago would be read as still to be
         self.configuration.set_filters(database)
         self.is_ready = True
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import UUID
@@ -27,6 +27,7 @@ class Reports:
         self._wake = wake
         self._states: deque[tuple[UUID, LinkState, str | None]] = deque()
         self._results: deque[tuple[UUID, int, str]] = deque()
+        self._ended: deque[tuple[UUID, str]] = deque()
         self.given_up_links: deque[Origin] = deque()
 
     def state_changed(self, integration_id: UUID, state: LinkState, detail: str | None) -> None:
@@ -37,6 +38,10 @@ class Reports:
         self._results.extend(results)
         self._wake()
 
+    def unsubscribed(self, integration_id: UUID, topics: Sequence[str]) -> None:
+        self._ended.extend((integration_id, topic) for topic in topics)
+        self._wake()
+
     def given_up(self, link: Origin) -> None:
         self.given_up_links.append(link)
         self._wake()
@@ -45,6 +50,7 @@ class Reports:
         """The last state and result of each."""
         _send(self._states, lambda states: database.integration_states(list({state[0]: state for state in states}.values())))
         _send(self._results, lambda results: database.subscription_results(list({result[0]: result for result in results}.values())))
+        _send(self._ended, database.forget_filters)
 
 
 class ConnectionTests:

@@ -4354,6 +4354,20 @@ ALTER FUNCTION bridge.end_work(bridge_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.end_work(bridge_id uuid) IS 'mqtt.end_work for the queue worker of a bridge.';
 
+CREATE FUNCTION bridge.ended_filters(bridge_id uuid) RETURNS TABLE(integration_id uuid, topic text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT e.integration_id, e.topic
+    FROM mqtt.bridge_leases AS l
+    JOIN mqtt.ended_filters AS e ON e.organization_id = l.organization_id AND e.integration_id = l.integration_id
+    WHERE l.bridge_id = ended_filters.bridge_id;
+$$;
+
+ALTER FUNCTION bridge.ended_filters(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.ended_filters(bridge_id uuid) IS 'Topic filters of a bridge''s integrations that their sessions at the brokers may still have, though nobody wants them: to be asked for after bridge.subscriptions. The bridge unsubscribes, and says so by bridge.forget_filters.';
+
 CREATE FUNCTION bridge.expire_outbound(batch_size integer DEFAULT 1000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4398,6 +4412,38 @@ $$;
 ALTER FUNCTION bridge.finish_attempt(attempted bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.finish_attempt(attempted bigint) IS 'mqtt.finish_attempt for the bridge, in a transaction after that of begin_attempt.';
+
+CREATE FUNCTION bridge.forget_batches(bridge_id uuid, known bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    DELETE FROM mqtt.outbound_batches AS b
+    WHERE b.bridge_id = forget_batches.bridge_id AND b.id <> ALL (forget_batches.known);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END;
+$$;
+
+ALTER FUNCTION bridge.forget_batches(bridge_id uuid, known bigint[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.forget_batches(bridge_id uuid, known bigint[]) IS 'Ends the claims of a bridge that it does not know of, because the connection was lost before bridge.claim_outbound had answered; returns how many. Their messages, which it claims again, could neither be cancelled nor expire meanwhile. Only for the session that claims, as no other one knows what was claimed a moment ago.';
+
+CREATE FUNCTION bridge.forget_filters(bridge_id uuid, integration_ids uuid[], topics text[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    DELETE FROM mqtt.ended_filters AS e
+    USING unnest(forget_filters.integration_ids, forget_filters.topics) AS f (integration_id, topic), mqtt.bridge_leases AS l
+    WHERE l.bridge_id = forget_filters.bridge_id AND l.integration_id = f.integration_id
+        AND e.organization_id = l.organization_id AND e.integration_id = l.integration_id AND e.topic = f.topic;
+$$;
+
+ALTER FUNCTION bridge.forget_filters(bridge_id uuid, integration_ids uuid[], topics text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.forget_filters(bridge_id uuid, integration_ids uuid[], topics text[]) IS 'The brokers no longer have topics[i] for integration_ids[i]. Those of integrations that the bridge no longer holds are passed over: another holder unsubscribes once more.';
 
 CREATE FUNCTION bridge.gauges() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -7309,6 +7355,47 @@ END;
 ALTER FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
+
+CREATE FUNCTION mqtt.cancel_orphans(most integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_orphans CONSTANT bigint [] := ARRAY(
+        WITH RECURSIVE integration AS (
+            (SELECT q.integration_id AS id FROM pgmq.q_mqtt_outbound AS q ORDER BY q.integration_id LIMIT 1)
+            UNION ALL
+            SELECT (
+                SELECT q.integration_id FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id > i.id ORDER BY q.integration_id LIMIT 1
+            )
+            FROM integration AS i
+            WHERE i.id IS NOT NULL
+        )
+        SELECT q.msg_id
+        FROM (
+            SELECT i.id
+            FROM integration AS i
+            WHERE i.id IS NOT NULL AND NOT EXISTS (SELECT FROM mqtt.device_integrations AS d WHERE d.id = i.id)
+            OFFSET 0
+        ) AS g
+        CROSS JOIN LATERAL (SELECT x.msg_id FROM pgmq.q_mqtt_outbound AS x WHERE x.integration_id = g.id LIMIT most) AS q
+        LIMIT most
+    );
+BEGIN
+    IF v_orphans <> '{}' THEN
+        PERFORM mqtt.settle_outbound(
+            v_orphans, array_fill('cancelled'::text, ARRAY[cardinality(v_orphans)]), '{}',
+            array_fill('The integration was deleted.'::text, ARRAY[cardinality(v_orphans)])
+        );
+    END IF;
+    RETURN cardinality(v_orphans);
+END;
+$$;
+
+ALTER FUNCTION mqtt.cancel_orphans(most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.cancel_orphans(most integer) IS 'Settles as cancelled what is queued for an integration that is gone, at most so many messages: a call to publish that was not committed when the integration was deleted, so that the deletion did not see it. Returns how many.';
 
 CREATE FUNCTION mqtt.capacity_lock() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -16447,6 +16534,30 @@ $$;
 ALTER FUNCTION mqtt.note_deleted_logins() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.note_deleted_logins() IS 'Trigger: a login that is deleted is told to brokers that check logins only once (broker.ended_credentials), whatever it was deleted with.';
+
+CREATE FUNCTION mqtt.note_ended_filter() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF tg_op = 'INSERT' OR tg_op = 'UPDATE' AND NOT NEW.is_paused THEN
+        DELETE FROM mqtt.ended_filters AS e
+        WHERE e.organization_id = NEW.organization_id AND e.integration_id = NEW.integration_id AND e.topic = NEW.topic;
+    ELSE
+        INSERT INTO mqtt.ended_filters AS e (organization_id, integration_id, topic)
+        SELECT i.organization_id, i.id, OLD.topic
+        FROM mqtt.device_integrations AS i
+        -- Not where it goes with its integration, whose session nobody takes up again.
+        WHERE i.organization_id = OLD.organization_id AND i.id = OLD.integration_id
+        ON CONFLICT ON CONSTRAINT ended_filters_pkey DO NOTHING;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_ended_filter() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_ended_filter() IS 'Trigger: a filter that the broker had granted, and that is not to be held any longer, is noted until the bridge has unsubscribed; one that is to be held again is not.';
 
 CREATE FUNCTION mqtt.note_failure(step text, subject text, sqlstate text, reason text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
@@ -26001,7 +26112,8 @@ CREATE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
+    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('orphans') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence')
+        || mqtt.try_maintenance('health')
         || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('failures') || mqtt.try_maintenance('partitions')
         -- Last, as it may hold back who stores messages until the end of the transaction.
         || mqtt.try_maintenance('topics');
@@ -26009,7 +26121,7 @@ $$;
 
 ALTER FUNCTION mqtt.run_periodic_tasks() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, failures that are long past, partitions made ahead ("postponed" if a lock is not available), unused topics.';
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, messages for integrations that are gone, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, failures that are long past, partitions made ahead ("postponed" if a lock is not available), unused topics.';
 
 CREATE FUNCTION mqtt.said_slugs() RETURNS TABLE(routine oid, slug text, status text)
     LANGUAGE sql STABLE
@@ -29788,6 +29900,7 @@ BEGIN
         WHEN 'retention' THEN mqtt.apply_retention()
         WHEN 'packed_rows' THEN jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) || mqtt.failed_now('packed_rows')
         WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
+        WHEN 'orphans' THEN jsonb_build_object('orphans_cancelled', mqtt.cancel_orphans())
         WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
         WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
         WHEN 'health' THEN mqtt.check_health()
@@ -31874,6 +31987,17 @@ ALTER TABLE mqtt.deferred_device_updates ALTER COLUMN number ADD GENERATED ALWAY
     CACHE 1
 );
 
+CREATE TABLE mqtt.ended_filters (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    topic text NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.ended_filters OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.ended_filters IS 'Topic filters whose subscription ended, or was paused, after the broker had granted it: its session may have them still, until the bridge has unsubscribed.';
+
 CREATE TABLE mqtt.former_slugs (
     slug text NOT NULL,
     ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -32380,6 +32504,9 @@ ALTER TABLE ONLY mqtt.devices
 ALTER TABLE ONLY mqtt.devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (organization_id, id);
 
+ALTER TABLE ONLY mqtt.ended_filters
+    ADD CONSTRAINT ended_filters_pkey PRIMARY KEY (organization_id, integration_id, topic);
+
 ALTER TABLE ONLY mqtt.ended_logins
     ADD CONSTRAINT ended_logins_pkey PRIMARY KEY (username);
 
@@ -32659,6 +32786,10 @@ CREATE TRIGGER end_callbacks AFTER DELETE ON mqtt.mqtt_subscriptions FOR EACH RO
 
 CREATE TRIGGER end_callbacks_update AFTER UPDATE OF callback_url ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.callback_url IS NOT NULL) AND (new.callback_url IS NULL))) EXECUTE FUNCTION mqtt.end_callbacks();
 
+CREATE TRIGGER ended_filter AFTER DELETE ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.active_at IS NOT NULL) AND (NOT old.is_paused))) EXECUTE FUNCTION mqtt.note_ended_filter();
+
+CREATE TRIGGER ended_filter_update AFTER UPDATE OF is_paused ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.is_paused <> new.is_paused) AND ((old.active_at IS NOT NULL) OR (NOT new.is_paused)))) EXECUTE FUNCTION mqtt.note_ended_filter();
+
 CREATE TRIGGER keep_former_slug AFTER DELETE ON mqtt.organizations FOR EACH ROW EXECUTE FUNCTION mqtt.keep_former_slug();
 
 CREATE TRIGGER note_deleted_logins AFTER DELETE ON mqtt.mqtt_credentials REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION mqtt.note_deleted_logins();
@@ -32680,6 +32811,8 @@ CREATE TRIGGER number BEFORE INSERT ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN
 CREATE TRIGGER publish INSTEAD OF INSERT ON mqtt.publishing FOR EACH ROW EXECUTE FUNCTION mqtt.publish_inserted();
 
 CREATE TRIGGER renumber BEFORE UPDATE OF qos, no_local, retain_handling, is_paused ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((((old.qos IS DISTINCT FROM new.qos) OR (old.no_local IS DISTINCT FROM new.no_local)) OR (old.retain_handling IS DISTINCT FROM new.retain_handling)) OR (old.is_paused IS DISTINCT FROM new.is_paused))) EXECUTE FUNCTION mqtt.renumber_subscription();
+
+CREATE TRIGGER wanted_filter AFTER INSERT ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN ((NOT new.is_paused)) EXECUTE FUNCTION mqtt.note_ended_filter();
 
 CREATE TRIGGER write_message INSTEAD OF INSERT OR DELETE ON mqtt.mqtt_messages FOR EACH ROW EXECUTE FUNCTION mqtt.write_message();
 
@@ -32719,6 +32852,9 @@ ALTER TABLE ONLY mqtt.device_integrations
 
 ALTER TABLE ONLY mqtt.devices
     ADD CONSTRAINT devices_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.ended_filters
+    ADD CONSTRAINT ended_filters_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY mqtt.late_readings
     ADD CONSTRAINT late_readings_organization_id_device_id_fkey FOREIGN KEY (organization_id, device_id) REFERENCES mqtt.devices(organization_id, id) ON DELETE CASCADE;
@@ -32851,6 +32987,8 @@ ALTER TABLE mqtt.device_integrations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.device_presets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.devices ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.ended_filters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.ended_logins ENABLE ROW LEVEL SECURITY;
 
@@ -33549,11 +33687,20 @@ GRANT ALL ON FUNCTION bridge.end_bridge(bridge_id uuid) TO mqtt_bridge;
 REVOKE ALL ON FUNCTION bridge.end_work(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.end_work(bridge_id uuid) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.ended_filters(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.ended_filters(bridge_id uuid) TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.expire_outbound(batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.expire_outbound(batch_size integer) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.finish_attempt(attempted bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.finish_attempt(attempted bigint) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.forget_batches(bridge_id uuid, known bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.forget_batches(bridge_id uuid, known bigint[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.forget_filters(bridge_id uuid, integration_ids uuid[], topics text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.forget_filters(bridge_id uuid, integration_ids uuid[], topics text[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.gauges() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.gauges() TO mqtt_bridge;
@@ -33943,6 +34090,8 @@ GRANT ALL ON FUNCTION mqtt.url_parts(url text) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.cancel_orphans(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.capacity_lock() FROM PUBLIC;
 
@@ -34782,6 +34931,8 @@ GRANT ALL ON FUNCTION mqtt.note_api_key(claims jsonb) TO anon;
 REVOKE ALL ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_deleted_logins() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.note_ended_filter() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_failure(step text, subject text, sqlstate text, reason text) FROM PUBLIC;
 

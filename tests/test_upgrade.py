@@ -51,7 +51,9 @@ REWORKS = (
 # What readers and writers of a table hold: a change that takes no more waits for nobody, and nobody for it.
 HARMLESS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 # A change that needs more on a table that is there waits for it within a limit, and takes tables in the worker's order.
-DEFINES = re.compile(r"^(?:CREATE|ALTER|DROP) (?:UNLOGGED )?(?:TABLE|(?:UNIQUE )?INDEX|TYPE|POLICY|TRIGGER)\b", re.MULTILINE)
+DEFINES = re.compile(
+    r"^(?:CREATE|ALTER|DROP) (?:UNLOGGED |OR REPLACE (?=TRIGGER))?(?:TABLE|(?:UNIQUE )?INDEX|TYPE|POLICY|TRIGGER)\b", re.MULTILINE
+)
 ORDER = re.compile(r"^ALTER TABLE (?:ONLY )?(pgmq\.q_mqtt_messages|mqtt\.devices|mqtt\.history)\b", re.MULTILINE)
 LOCKS = r"""
 SELECT format('%s %s', l.relation::regclass, l.mode) FROM pg_catalog.pg_locks AS l

@@ -144,6 +144,18 @@ class BridgeCalls(Caller):
                 found.setdefault(integration_id, {})[entry.topic] = entry
         return str(rows[0][0]), found
 
+    def ended_filters(self) -> dict[UUID, set[str]]:
+        """Topics, by integration, that sessions at brokers may still have; to be asked for after `subscriptions`."""
+        found: dict[UUID, set[str]] = {}
+        for integration_id, topic in self._rows("SELECT integration_id, topic FROM bridge.ended_filters(%s)", self.bridge_id):
+            found.setdefault(integration_id, set()).add(topic)
+        return found
+
+    def forget_filters(self, ended: Sequence[tuple[UUID, str]]) -> None:
+        """The broker of each integration has the topic no longer."""
+        ids, topics = zip(*ended, strict=True)
+        self._do("SELECT bridge.forget_filters(%s, %s, %s::text[])", self.bridge_id, list(ids), list(topics))
+
     def subscription_results(self, results: Sequence[tuple[UUID, int, str]]) -> None:
         ids, codes, reasons = zip(*results, strict=True)
         self._do("SELECT bridge.subscription_results(%s, %s, %s::smallint[], %s)", self.bridge_id, list(ids), list(codes), list(reasons))
@@ -188,6 +200,11 @@ class BridgeCalls(Caller):
             Claim(row[0], row[1], Outgoing._make((*row[2:8], None if row[8] is None else now + row[8])), row[9], row[10], row[11])
             for row in rows
         ]
+
+    def forget_batches(self, known: Sequence[int]) -> int:
+        """End all claims but these; returns how many others there were. For the connection that claims."""
+        batches = "{" + ",".join(map(str, known)) + "}"
+        return int(self._value("SELECT bridge.forget_batches(%s, %s::text::bigint[])", self.bridge_id, batches))
 
     def settle_outbound(self, outcomes: Sequence[Outcome], batches: Sequence[int]) -> dict[str, int]:
         ids = "{" + ",".join([str(outcome.msg_id) for outcome in outcomes]) + "}"

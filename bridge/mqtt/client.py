@@ -7,19 +7,23 @@ and packing of packets, its keep-alive and its connection states. Overridden, be
 - An incoming QoS 2 message is handed on at PUBLISH and answered with PUBREC only when it is stored; paho answers at once, and a process
   that dies before storing it has lost the message.
 - A packet with reserved bits set, anything before CONNACK, a nonsensical CONNACK and a packet above our limit end the
-  connection (sections 2.1.3, 3.1.2.11, 3.2, 4.13); paho accepts all of these, up to 256 MB.
+  connection (sections 2.1.3, 3.1.2.11, 3.2, 4.13); paho accepts all of these, up to 256 MB. A message above the limit that would come again
+  on the next connection (MQTT 3.1.1 cannot tell the broker of the limit) is told of and passed over.
 - PUBREL for an unknown packet id is answered with PUBCOMP; paho, with manual acknowledgement, never answers it.
-- The properties of a PUBLISH are read by bridge.mqtt.properties, which says why; other packets that are large end the connection.
+- The properties of a PUBLISH are read by bridge.mqtt.properties, which says why; other packets that are large end the connection. An
+  acknowledgement counts also where paho cannot read its properties, which are words: the message would be sent once more each time.
 """
 
 import contextlib
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from paho.mqtt import client as mqtt
 from paho.mqtt._packet import decode_puback, decode_pubcomp, decode_publish, decode_pubrec
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion, _ConnectionState
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -33,6 +37,8 @@ from bridge.mqtt.target import Target
 RECEIVE_MAXIMUM = 1000
 ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says about the bridge, retained
 MAX_PACKET = 16 << 20  # bytes; far above any payload that is stored whole, and far below what many hostile brokers could fill memory with
+CUT_PACKET = 1 << 18  # bytes that are kept of a larger one: more than a topic and the properties that are read
+CUT_PAYLOAD = 4096  # as much as bridge.ingest keeps of one that is too large
 MAX_OTHER = 1 << 14  # bytes of what is no message; of properties, paho takes seconds where they are many
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
@@ -79,6 +85,8 @@ class Limits:
         self.maximum_qos = value("MaximumQoS", 2)
         self.retain_available = bool(value("RetainAvailable", 1))
         self.subscription_identifiers = bool(value("SubscriptionIdentifierAvailable", 1))
+        self.wildcards = bool(value("WildcardSubscriptionAvailable", 1))
+        self.shared_subscriptions = bool(value("SharedSubscriptionAvailable", 1))
         self.reason: str | None = getattr(properties, "ReasonString", None)
 
 
@@ -213,16 +221,23 @@ class Client(mqtt.Client):
                 return
             code = self._packet_read()
             if code == MQTTErrorCode.MQTT_ERR_AGAIN:
-                if self._in_packet["remaining_length"] > MAX_PACKET:
-                    raise ConnectionError(
-                        f"a packet of {self._in_packet['remaining_length']} bytes, where at most {MAX_PACKET} are accepted"
-                    )
+                self._cut_packet()
                 return
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._loop_rc_handle(code)
                 return
             if self._sock is None or not ahead():
                 return
+
+    def _cut_packet(self) -> None:
+        """Of a packet that is too large, keep no more than tells what it is: called before more than a turn's bytes have been added."""
+        size = self._in_packet["remaining_length"]
+        if size <= MAX_PACKET:
+            return
+        command = self._in_packet["command"]
+        if command & 0xF0 != PUBLISH or not command & 7:  # neither QoS 1 or 2 nor retained: it does not come again
+            raise ConnectionError(f"a packet of {size} bytes, where at most {MAX_PACKET} are accepted")
+        del self._in_packet["packet"][CUT_PACKET:]
 
     def _read_usual(self, buffer: BufferedSocket) -> bool:
         """Read the usual packets straight from the buffer, up to the first unusual one: under load there is hardly anything else.
@@ -328,9 +343,7 @@ class Client(mqtt.Client):
         packet = self._in_packet["packet"]
         packet_id, code, reason = packet[0] << 8 | packet[1], 0, None
         if len(packet) > 2:
-            found: Any = (
-                decode_puback(PUBACK, packet, self._protocol) if cmd == "PUBACK" else decode_pubcomp(PUBCOMP, packet, self._protocol)
-            )
+            found = self._decoded(decode_puback, PUBACK) if cmd == "PUBACK" else self._decoded(decode_pubcomp, PUBCOMP)
             code, reason = found.reason.value, getattr(found.properties, "ReasonString", None) or str(found.reason)
         if cmd == "PUBACK":
             self._outgoing.answered(packet_id, code, reason, received=False)
@@ -339,12 +352,22 @@ class Client(mqtt.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubrec(self) -> MQTTErrorCode:
-        found = decode_pubrec(PUBREC, self._in_packet["packet"], self._protocol)
+        found = self._decoded(decode_pubrec, PUBREC)
         reason = getattr(found.properties, "ReasonString", None) or str(found.reason)
         self._outgoing.answered(found.mid, found.reason.value, reason, received=True)
         if found.reason.value < 0x80:
             return self._send_pubrel(found.mid)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _decoded(self, decode: Callable[[int, bytes, MQTTProtocolVersion], Any], kind: int) -> Any:
+        """The acknowledgement, without its properties where paho cannot read them. Raises MalformedPacket."""
+        packet = bytes(self._in_packet["packet"])
+        try:
+            return decode(kind, packet, self._protocol)
+        except MalformedPacket:
+            if len(packet) <= 3 or self._protocol != MQTTProtocolVersion.MQTTv5:
+                raise
+            return decode(kind, packet[:3], self._protocol)
 
     # --------------------------------------------------------------------------------------------------------------- incoming
 
@@ -353,8 +376,10 @@ class Client(mqtt.Client):
         packet = self._in_packet["packet"]
         qos = command >> 1 & 3
         properties: Received | None = None
+        size = self._in_packet["remaining_length"]
+        missing = size - len(packet)
         message = _usual_message(command, bytes(packet), 0, len(packet), is_v5=self._protocol == MQTTProtocolVersion.MQTTv5)
-        if message is not None:
+        if message is not None and not missing:
             packet_id, topic, payload, subscription = message
         else:
             # All but the properties, which stand before the payload.
@@ -363,9 +388,12 @@ class Client(mqtt.Client):
                 return MQTTErrorCode.MQTT_ERR_PROTOCOL
             packet_id, topic, payload, subscription = found.mid, found.topic, bytes(found.payload), 0
             if self._protocol == MQTTProtocolVersion.MQTTv5:
-                properties, size = read_properties(payload)
-                payload = payload[size:]
+                properties, end = read_properties(payload, missing)
+                payload = payload[end:]
                 subscription = properties.subscriptions[0] if len(properties.subscriptions) == 1 else 0
+            if missing:
+                payload = payload[:CUT_PAYLOAD]
+                properties = Received(fault=f"The message has {size} bytes; the bridge takes at most {MAX_PACKET}.", cut_bytes=missing)
         if qos and not packet_id:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         # Only a message marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,

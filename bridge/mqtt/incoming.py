@@ -1,8 +1,9 @@
 """The incoming direction of a link: the filters that it holds at the broker, and messages on their way to the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
+from bridge.mqtt.client import Limits
 from bridge.mqtt.properties import Received
 from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
@@ -29,7 +30,8 @@ class IncomingHalf:
         self._held: dict[str, Filter] = {}
         self._subscribing: dict[int, list[Filter]] = {}
         self._unsubscribing: dict[int, list[str]] = {}
-        self._doubtful: set[str] = set()  # which the broker may hold, since UNSUBSCRIBE or its answer was lost
+        # Which the broker may hold, since UNSUBSCRIBE or its answer was lost, or nobody held the integration when they ended.
+        self._doubtful: set[str] = set()
         self.received: set[int] = set()  # packet ids of QoS 2 that are stored and not released
         # QoS 2 messages handed on and not stored yet, by packet id: the connections on which they came first and last.
         self._storing: dict[int, tuple[int, int]] = {}
@@ -44,7 +46,9 @@ class IncomingHalf:
             self._session_began = self._wire.generation
             self._storing.clear()
             self._held.clear()
-            self._doubtful.clear()
+            if self._doubtful:
+                self._reporter.unsubscribed(self._origin.integration_id, list(self._doubtful))
+                self._doubtful.clear()
         self._session_present = session_present
         self._was_refused = False
         self._subscribe()
@@ -71,7 +75,7 @@ class IncomingHalf:
             filter_number = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
         self._rate.tokens -= 1
         self._shared_rate.tokens -= 1
-        self._shared_bytes.tokens -= len(payload)
+        self._shared_bytes.tokens -= len(payload) + (properties.cut_bytes if properties is not None else 0)
         generation = self._wire.generation
         if len(payload) == TOKEN_BYTES and qos < 2 and topic.endswith(_TEST_TOPIC + payload):
             # A connection test, which is no device's message.
@@ -114,8 +118,10 @@ class IncomingHalf:
 
     # ---------------------------------------------------------------------------------------------------------------- filters
 
-    def set_filters(self, filters: dict[str, Filter]) -> None:
+    def set_filters(self, filters: dict[str, Filter], ended: Collection[str]) -> None:
         self.filters = filters
+        under_way = {topic for topics in self._unsubscribing.values() for topic in topics}
+        self._doubtful.update(topic for topic in ended if topic not in under_way)
         if self._wire.is_up:
             self._subscribe()
             self._wire.flush()
@@ -132,7 +138,7 @@ class IncomingHalf:
                 self._held.pop(topic, None)
         self._doubtful.clear()
         known = {topic: (found.terms(), found.number) for topic, found in self._held.items()}
-        wanted = iter([found for found in self.filters.values() if known.get(found.topic) != (found.terms(), found.number)])
+        wanted = iter(self._without_refused([f for f in self.filters.values() if known.get(f.topic) != (f.terms(), f.number)]))
         # A packet has one identifier, for all its filters. The first filter has one too: others may come.
         is_named = self._target.mqtt_version == 5 and self._wire.limits.subscription_identifiers
         while filters := list(islice(wanted, 1 if is_named else MAX_FILTERS)):
@@ -141,6 +147,15 @@ class IncomingHalf:
             self._held.update({found.topic: found for found in filters})
         same = [found for found in self.filters.values() if found.topic in known and self._held[found.topic].id != found.id]
         self._held.update({found.topic: found for found in same})
+
+    def _without_refused(self, filters: list[Filter]) -> list[Filter]:
+        """Those that the broker may grant. For others it would end the connection, and each one after it (MQTT 5 section 3.2.2.3)."""
+        limits = self._wire.limits
+        refusals = {found.id: refusal for found in filters if (refusal := _refusal(found.topic, limits)) is not None}
+        if refusals:
+            self._was_refused = True
+            self._reporter.subscribed([(key, *refusal) for key, refusal in refusals.items()])
+        return [found for found in filters if found.id not in refusals]
 
     def _terms(self, found: Filter) -> tuple[str, int, bool, int]:
         topic, qos, no_local, retain_handling = found.terms()
@@ -158,4 +173,14 @@ class IncomingHalf:
             self._reporter.subscribed(results)
 
     def unsubscribed(self, packet_id: int) -> None:
-        self._unsubscribing.pop(packet_id, None)
+        if topics := self._unsubscribing.pop(packet_id, []):
+            self._reporter.unsubscribed(self._origin.integration_id, topics)
+
+
+def _refusal(topic: str, limits: Limits) -> tuple[int, str] | None:
+    """Reason code and words with which a broker with these limits refuses the filter."""
+    if topic.startswith("$share/") and not limits.shared_subscriptions:
+        return 0x9E, "Shared subscription not supported"
+    if ("+" in topic or "#" in topic) and not limits.wildcards:
+        return 0xA2, "Wildcard subscription not supported"
+    return None

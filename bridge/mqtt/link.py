@@ -3,7 +3,7 @@
 import random
 import selectors
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 from uuid import UUID
@@ -95,8 +95,9 @@ class Link:
         """The messages (packet id, qos) that came on that connection are stored."""
         self._loop.call(partial(self.incoming.acknowledge, generation, packets))
 
-    def set_filters(self, filters: dict[str, Filter]) -> None:
-        self._loop.call(partial(self.incoming.set_filters, filters))
+    def set_filters(self, filters: dict[str, Filter], ended: Collection[str] = ()) -> None:
+        """Hold these; `ended` are others that the broker may have for the session."""
+        self._loop.call(partial(self.incoming.set_filters, filters, ended))
 
     def pause(self, reason: str | None) -> None:
         """Leave the broker unread, so that it keeps its messages; read on when there is no reason."""

@@ -91,50 +91,63 @@ class Received(NamedTuple):
     rest: str | None = None  # the other properties, as JSON
     subscriptions: tuple[int, ...] = ()  # Subscription Identifiers
     fault: str | None = None  # why it cannot be queued
+    cut_bytes: int = 0  # of its payload, that were read and not kept
 
 
-def read_properties(data: bytes) -> tuple[Received, int]:
-    """The properties that `data` begins with, and how many bytes they have. Raises MalformedPacket where they are none.
+def read_properties(data: bytes, missing: int = 0) -> tuple[Received, int]:
+    """The properties that `data` begins with, and how many bytes they have; `missing` bytes of their packet do not stand in data.
 
-    Paho copies all that follows for each of them, which takes seconds where there are many. And it ends the connection for U+FEFF, which
-    MQTT allows (5.0 section 1.5.4), for U+0000 and for bytes that are not UTF-8, which some brokers pass on: the broker would send the
-    message again on the next connection, and those behind it would never come.
+    Raises MalformedPacket where it is not clear where they end. Whatever else is wrong with them is a fault of the message, although MQTT
+    demands that the connection ends (5.0 section 4.13): the broker would send the message again on the next connection, and those behind it
+    would never come. Paho does end it, for U+FEFF as well, which MQTT allows (section 1.5.4), and for U+0000 and bytes that are not UTF-8,
+    which some brokers pass on. And it copies all that follows for each property, which takes seconds where there are many.
     """
     try:
         size, at = _number(data, 0)
-        end = at + size
-        if end > len(data):
-            raise MalformedPacket("properties that are longer than their packet")
-        if size > MOST_BYTES:
-            return Received(fault=f"The properties have {size} bytes; the bridge takes at most {MOST_BYTES}."), end
-        found: dict[str, Any] = {}
-        pairs: list[list[str]] = []
-        subscriptions: list[int] = []
-        while at < end:
-            kind, at = data[at], at + 1
-            if kind == USER_PROPERTY:
-                name, at = _text(data, at)
-                value, at = _text(data, at)
-                pairs.append([name, value])
-            elif kind == SUBSCRIPTION_IDENTIFIER:
-                number, at = _number(data, at)
-                subscriptions.append(number)
-            else:
-                key, read = _READ[kind]
-                if key in found:
-                    raise MalformedPacket(f"{key} twice")
-                found[key], at = read(data, at)
-        if at > end:
-            raise MalformedPacket("a property that is longer than all of them")
-    except (IndexError, KeyError, struct.error) as error:
-        raise MalformedPacket("unreadable properties") from error
+    except IndexError as error:
+        raise MalformedPacket("properties without their length") from error
+    end = at + size
+    if end > len(data) + missing:
+        raise MalformedPacket("properties that are longer than their packet")
+    if size > MOST_BYTES:
+        return Received(fault=f"The properties have {size} bytes; the bridge takes at most {MOST_BYTES}."), end
+    try:
+        return _read_each(data[:end], at), end
+    except (IndexError, struct.error):
+        return Received(fault="The properties cannot be read: the last one is cut short."), end
+    except MalformedPacket as error:
+        return Received(fault=f"The properties cannot be read: {error}."), end
+
+
+def _read_each(data: bytes, at: int) -> Received:
+    """The properties from there to the end of data. Raises MalformedPacket, IndexError, struct.error."""
+    found: dict[str, Any] = {}
+    pairs: list[list[str]] = []
+    subscriptions: list[int] = []
+    while at < len(data):
+        kind, at = data[at], at + 1
+        if kind == USER_PROPERTY:
+            name, at = _text(data, at)
+            value, at = _text(data, at)
+            pairs.append([name, value])
+        elif kind == SUBSCRIPTION_IDENTIFIER:
+            number, at = _number(data, at)
+            subscriptions.append(number)
+        elif kind in _READ:
+            key, read = _READ[kind]
+            if key in found:
+                raise MalformedPacket(f"{key} twice")
+            found[key], at = read(data, at)
+        else:
+            raise MalformedPacket(f"0x{kind:02x} is not a property of a message")
     content_type = found.pop("content_type", None) or None
-    if found.pop("payload_format", 0):
+    # Another number than 1 says no more than none does, and a broker has to pass it on as it is (section 3.3.2.3.2).
+    if found.pop("payload_format", 0) == 1:
         found["payload_format"] = UTF_8
     if pairs:
         found["user_properties"] = pairs
     found.pop("topic_alias", None)
-    return Received(content_type, json.dumps(found, ensure_ascii=False) if found else None, tuple(subscriptions)), end
+    return Received(content_type, json.dumps(found, ensure_ascii=False) if found else None, tuple(subscriptions))
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
@@ -151,7 +164,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 def _binary(data: bytes, at: int) -> tuple[bytes, int]:
     end = at + 2 + (data[at] << 8 | data[at + 1])
     if end > len(data):
-        raise MalformedPacket("a string that is longer than its packet")
+        raise MalformedPacket("a string that is longer than all of them")
     return data[at + 2 : end], end
 
 
@@ -166,14 +179,8 @@ def _base64(data: bytes, at: int) -> tuple[str, int]:
     return base64.b64encode(value).decode(), end
 
 
-def _flag(data: bytes, at: int) -> tuple[int, int]:
-    if data[at] > 1:
-        raise MalformedPacket("a flag that is neither 0 nor 1")
-    return data[at], at + 1
-
-
 _READ: dict[int, tuple[str, Callable[[bytes, int], tuple[Any, int]]]] = {
-    0x01: ("payload_format", _flag),
+    0x01: ("payload_format", lambda data, at: (data[at], at + 1)),
     0x02: ("message_expiry", lambda data, at: (struct.unpack_from("!L", data, at)[0], at + 4)),
     0x03: ("content_type", _text),
     0x08: ("response_topic", _text),

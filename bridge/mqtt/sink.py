@@ -1,6 +1,6 @@
 """The interfaces through which the network reports events. They are called on its thread, so they must return at once."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -33,6 +33,9 @@ class Reporter(Protocol):
 
     def state_changed(self, integration_id: UUID, state: LinkState, detail: str | None) -> None: ...
     def subscribed(self, results: list[tuple[UUID, int, str]]) -> None: ...
+    def unsubscribed(self, integration_id: UUID, topics: Sequence[str]) -> None:
+        """The broker no longer holds these."""
+
     def given_up(self, link: Origin) -> None: ...
 
 

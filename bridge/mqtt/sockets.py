@@ -260,8 +260,9 @@ def _not_public(target: Target) -> DialError:
 
 def _connect(target: Target, found: list[tuple[Any, ...]], deadline: float, report: Report) -> socket.socket:
     fault = "it has no address"
-    for family, kind, protocol, _, address in found:
-        left = deadline - time.monotonic()
+    for place, (family, kind, protocol, _, address) in enumerate(found):
+        # Each has its part: of several addresses, the first one may be silent each time.
+        left = (deadline - time.monotonic()) / (len(found) - place)
         if left <= 0:
             break
         began = time.monotonic()

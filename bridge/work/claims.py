@@ -12,6 +12,7 @@ class Claims:
         self._counts: dict[UUID, int] = {}  # integration: messages under way
         self._queued: dict[UUID, set[int]] = {}  # integration: messages that are still in the queue, under way or being settled
         self._batches: dict[int, int] = {}  # batch: messages under way
+        self._ended: set[int] = set()  # batches without any, which the database has not been told of
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -53,7 +54,18 @@ class Claims:
             if self._batches[batch]:
                 return key, due_at, None
             del self._batches[batch]
+            self._ended.add(batch)
             return key, due_at, batch
+
+    def batches(self) -> list[int]:
+        """All that the database may still have."""
+        with self._lock:
+            return [*self._batches, *self._ended]
+
+    def finished(self, batches: Iterable[int]) -> None:
+        """The database no longer has them."""
+        with self._lock:
+            self._ended.difference_update(batches)
 
     def forget(self, messages: Iterable[tuple[UUID, int]]) -> None:
         """The queue no longer holds them, or may give them out again."""

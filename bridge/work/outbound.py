@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
 
-from bridge import metrics
+from bridge import log, metrics
 from bridge.database.connection import Database
 from bridge.database.thread import POLL_SECONDS, DatabaseThread, Idler
 from bridge.mqtt.link import Link
@@ -15,6 +15,7 @@ from bridge.work.claims import Claims
 
 TARGET = 2000  # messages claimed and under way for one integration
 TOTAL = 20000  # and for all: an equal part for each organization
+FORGET_SECONDS = 10.0
 
 
 class Outbound(DatabaseThread):
@@ -36,8 +37,14 @@ class Outbound(DatabaseThread):
 
     def serve(self, database: Database) -> None:
         idler = Idler(database, "outbound", self.event)
+        forget_at = 0.0
         while not self.stop_event.is_set():
             self.event.clear()
+            if time.monotonic() >= forget_at:
+                # Not only at the beginning: the claim whose answer was lost with the last connection may wait for a lock and be made later.
+                forget_at = time.monotonic() + FORGET_SECONDS
+                if forgotten := database.forget_batches(self._claims.batches()):
+                    log.warning("claims_lost", batches=forgotten)
             if self.is_draining:
                 self.event.wait(POLL_SECONDS)
             elif self._claim(database):

@@ -83,6 +83,7 @@ class Settler(DatabaseThread):
         began = time.monotonic()
         # Kept until it is done: what a broker has acknowledged must not be forgotten with a database connection.
         counts = database.settle_outbound(self._outcomes, list(self._finished))
+        self._claims.finished(self._finished)
         settling, outcomes = self._settling, self._outcomes
         self._outcomes, self._settling, self._finished = [], [], {}
         self._claims.forget(settling)

@@ -1,6 +1,7 @@
 -- Deploy topicbase:maintenance/run_maintenance to pg
 -- requires: base/prepare_partitions
 -- requires: base/vacuum_holders
+-- requires: maintenance/cancel_orphans
 -- requires: maintenance/check_capacity
 -- requires: maintenance/failures
 -- requires: maintenance/note_silence
@@ -83,6 +84,7 @@ BEGIN
         WHEN 'retention' THEN mqtt.apply_retention()
         WHEN 'packed_rows' THEN jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) || mqtt.failed_now('packed_rows')
         WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
+        WHEN 'orphans' THEN jsonb_build_object('orphans_cancelled', mqtt.cancel_orphans())
         WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
         WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
         WHEN 'health' THEN mqtt.check_health()
@@ -110,13 +112,14 @@ CREATE OR REPLACE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
+    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('orphans') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence')
+        || mqtt.try_maintenance('health')
         || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('failures') || mqtt.try_maintenance('partitions')
         -- Last, as it may hold back who stores messages until the end of the transaction.
         || mqtt.try_maintenance('topics');
 $$;
 COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
-'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, failures that are long past, partitions made ahead ("postponed" if a lock is not available), unused topics.';
+'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, messages for integrations that are gone, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, failures that are long past, partitions made ahead ("postponed" if a lock is not available), unused topics.';
 
 CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER

@@ -592,6 +592,7 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         "mqtt.rollup_progress",
         "mqtt.late_readings",
         "mqtt.retained_messages",
+        "mqtt.ended_filters",
         "mqtt.sparkplug_nodes",
         "mqtt.presence_positions",
         "mqtt.payload_rules",

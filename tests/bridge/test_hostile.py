@@ -14,7 +14,7 @@ from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_connection_test import answered
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign
-from tests.support.broker import Broker, user_property
+from tests.support.broker import Broker, encode_length, user_property
 from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
@@ -72,8 +72,7 @@ JUNK = {
 }
 JUNK_5 = {
     "properties longer than their packet": b"\x30\x05\x00\x01a\x7fx",
-    "an unknown property": b"\x30\x06\x00\x01a\x02\x7f\x00",
-    "a property cut short": b"\x30\x06\x00\x01a\x02\x02\x00",
+    "properties without their length": b"\x30\x05\x00\x01a\x80\x80",
     "a topic alias that was never agreed": b"\x30\x07\x00\x00\x03\x23\x00\x01x",
     "a reason code that PUBACK has not": b"\x40\x03\x00\x01\x02",
     "PUBACK with a thousand properties": b"\x40\x96\xcb\x01\x00\x01\x00\x90\xcb\x01" + user_property("a", "b" * 20) * 1000,
@@ -204,17 +203,87 @@ def test_properties_of_any_kind_do_not_stop_what_comes_behind_them(stack: Stack,
     for text in texts:
         raw = text.encode(errors="surrogateescape")
         witness.offer("plant/a", b"1", properties=b"\x26\x00\x01n" + len(raw).to_bytes(2, "big") + raw)
-    large = witness.offer("plant/large", b"2", properties=user_property("a", "b") * 200000)
-    last = witness.offer("plant/b", b"3")
-    rows = history(stack, owner, len(texts) + 1)
+    witness.offer("plant/format", b"1", properties=b"\x01\x02")
+    odd = [
+        witness.offer("plant/large", b"2", properties=user_property("a", "b") * 200000),
+        witness.offer("plant/unknown", b"3", properties=b"\x7f\x00"),
+        witness.offer("plant/cut", b"4", qos=2, properties=b"\x02\x00"),
+        witness.offer("plant/twice", b"5", properties=b"\x01\x01\x01\x01"),
+    ]
+    last = witness.offer("plant/b", b"6")
+    rows = history(stack, owner, len(texts) + 2)
     assert [row["properties"] and row["properties"]["user_properties"] for row in rows] == [
-        [["n", "\ufeffpump"]], [["n", "a\ufffdb"]], [["n", "\ufffd"]], None,
+        [["n", "\ufeffpump"]], [["n", "a\ufffdb"]], [["n", "\ufffd"]], None, None,
     ]  # fmt: skip
-    wait_until(lambda: large.is_acknowledged and last.is_acknowledged, what="acknowledgements")
-    dead = db.execute(
-        "SELECT d.topic, d.body, d.error_message FROM mqtt.mqtt_dead_letters AS d WHERE d.organization_id = %s", (owner.organization_id,)
+    wait_until(lambda: all(offer.is_acknowledged for offer in (*odd, last)), what="acknowledgements")
+    assert dead_letters(db, owner) == [
+        ("plant/large", b"2", "The properties have 1400000 bytes; the bridge takes at most 131072."),
+        ("plant/unknown", b"3", "The properties cannot be read: 0x7f is not a property of a message."),
+        ("plant/cut", b"4", "The properties cannot be read: the last one is cut short."),
+        ("plant/twice", b"5", "The properties cannot be read: payload_format twice."),
+    ]
+    assert len(witness.connects) == 1
+
+
+def dead_letters(db: Connection, owner: Tenant) -> list[tuple[Any, ...]]:
+    return db.execute(
+        "SELECT d.topic, d.body, d.error_message FROM mqtt.mqtt_dead_letters AS d WHERE d.organization_id = %s ORDER BY d.body",
+        (owner.organization_id,),
     ).fetchall()
-    assert dead == [("plant/large", b"2", "The properties have 1400000 bytes; the bridge takes at most 131072.")]
+
+
+@pytest.mark.parametrize(("version", "properties"), [("3.1.1", b""), ("5", b""), ("5", user_property("a", "b") * 100)])
+def test_a_message_above_the_limit_does_not_stop_what_comes_behind_it(
+    stack: Stack, db: Connection, tenant: Tenants, witness: Broker, version: str, properties: bytes
+) -> None:
+    """MQTT 3.1.1 cannot tell a broker how much the bridge takes; and not every broker of MQTT 5 heeds it."""
+    owner = tenant()
+    witness.session_present = None
+    listening(db, owner, witness, version)
+    payload = b"firmware" * (9 << 18)
+    large = [witness.offer("plant/large", payload, qos, properties) for qos in (1, 2)]
+    last = witness.offer("plant/b", b"3")
+    assert [row["topic"] for row in history(stack, owner, 1)] == ["plant/b"]
+    wait_until(lambda: all(offer.is_acknowledged for offer in (*large, last)), what="acknowledgements")
+    size = len(payload) + len("plant/large") + 4 + (version == "5" and len(encode_length(len(properties))) + len(properties))
+    words = f"The message has {size} bytes; the bridge takes at most 16777216."
+    assert dead_letters(db, owner) == [("plant/large", payload[:4096], words)] * 2
+    assert len(witness.connects) == 1
+    assert resident(stack) < 150
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_acknowledgements_whose_words_cannot_be_read(tenant: Tenants, witness: Broker, qos: int) -> None:
+    """U+FEFF, which MQTT allows: the broker has the message."""
+    owner = tenant()
+    words = b"\xef\xbb\xbfwell done"
+    witness.ack_properties = b"\x1f" + len(words).to_bytes(2, "big") + words
+    integration_id = foreign(owner, witness.port)
+    (row,) = receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": qos}], integration_id))
+    assert (row["state"], row["attempts"]) == ("acknowledged", 1)
+    assert len(witness.seen) == len(witness.connects) == 1
+
+
+@pytest.mark.parametrize(
+    ("available", "topic", "words"),
+    [
+        (b"\x28\x00", "plant/+/a", "Wildcard subscription not supported"),
+        (b"\x28\x00", "plant/#", "Wildcard subscription not supported"),
+        (b"\x2a\x00", "$share/g/plant/a", "Shared subscription not supported"),
+    ],
+)
+def test_a_broker_is_not_asked_for_what_it_says_it_has_not(
+    db: Connection, tenant: Tenants, witness: Broker, available: bytes, topic: str, words: str
+) -> None:
+    """It is a protocol error, which ends the connection: each one, and all that goes over it."""
+    owner = tenant()
+    witness.connack_properties = available
+    integration_id = foreign(owner, witness.port)
+    for each in (topic, "plant/b"):
+        owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": each, "qos": 1}, token=owner.admin)
+    wait_until(lambda: subscription(db, integration_id, topic) == ("error", None, words), what="the refusal")
+    wait_until(lambda: (subscription(db, integration_id, "plant/b") or ("",))[0] == "active", what="the other one")
+    assert [each for each, _ in witness.subscribed] == ["plant/b"]
     assert len(witness.connects) == 1
 
 

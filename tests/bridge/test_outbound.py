@@ -265,6 +265,29 @@ def test_a_message_is_not_blamed_for_another_client(tenant: Tenants, witness: Br
     assert (row["state"], row["reason"]) == ("acknowledged", None)
 
 
+def test_a_claim_whose_answer_was_lost_ends(db: Connection, tenant: Tenants, witness: Broker) -> None:
+    """With its connection, after the commit: what it names could not be cancelled and did not expire for as long as the bridge ran."""
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    wait_until(lambda: witness.connects, what="a connection")
+    witness.kill()
+    messages = [{"topic": "a", "payload": 1, "qos": 1}, {"topic": "b", "payload": 1, "qos": 1, "message_expiry": 2}]
+    ids = publish(owner, messages, integration_id)
+    db.execute(
+        "INSERT INTO mqtt.outbound_batches (organization_id, integration_id, bridge_id, msg_ids)"
+        " SELECT q.organization_id, q.integration_id, l.bridge_id, array_agg(q.msg_id) FROM pgmq.q_mqtt_outbound AS q"
+        " JOIN mqtt.bridge_leases AS l ON l.integration_id = q.integration_id WHERE q.integration_id = %s GROUP BY 1, 2, 3",
+        (integration_id,),
+    )
+
+    def is_cancelled() -> bool:
+        (row,) = owner.api.ok("cancel_mqtt_publish", {"receipt_ids": ids[:1]}, token=owner.member)
+        return bool(row["state"] == "cancelled")
+
+    wait_until(is_cancelled, what="its end")
+    assert [row["state"] for row in receipts(owner, ids)] == ["cancelled", "expired"]
+
+
 def test_what_expires_while_it_waits_for_its_turn_is_not_sent(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     witness.connack_properties = b"\x21\x00\x01"  # one at a time

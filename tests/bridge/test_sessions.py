@@ -86,6 +86,55 @@ def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, w
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_filters_that_end_while_nobody_holds_the_integration(
+    stack: Stack, db: Connection, tenant: Tenants, witness: Broker, version: str
+) -> None:
+    """The session at the broker has them still: whoever takes it up again unsubscribes."""
+    witness.session_present = None
+    owner = tenant()
+    integration_id = foreign(owner, witness.port, mqtt_version=version)
+    keys = {topic: subscribed(db, owner, integration_id, topic) for topic in ("plant/#", "field/#", "yard/#")}
+
+    def switch(state: str) -> None:
+        changed = body(owner, integration_id, witness.port) | {"status": state}
+        changed["settings"] |= {"mqtt_version": version}
+        owner.api.ok("upsert_integration", changed, token=owner.admin)
+
+    switch("inactive")
+    wait_until(lambda: not witness.has_subscriber("yard/a"), what="the bridge has left")
+    owner.api.ok("mqtt_unsubscribe", {"subscription_id": keys["plant/#"]}, token=owner.admin)
+    arguments = {"integration_id": integration_id, "topic": "field/#", "qos": 1, "is_paused": True}
+    owner.api.ok("mqtt_subscribe", arguments, token=owner.admin)
+    switch("active")
+    wait_until(lambda: sorted(witness.unsubscribed) == ["field/#", "plant/#"], what="UNSUBSCRIBE")
+    witness.offer("yard/a", b"1")
+    assert [row["topic"] for row in history(stack, owner, 1)] == ["yard/a"]
+    assert not witness.has_subscriber("plant/a")
+    # Once: what the broker has confirmed is forgotten.
+    noted = "SELECT topic FROM mqtt.ended_filters WHERE integration_id = %s"
+    wait_until(lambda: not db.execute(noted, (integration_id,)).fetchall(), what="nothing is noted any longer")
+    for state in ("inactive", "active"):
+        switch(state)
+        wait_until(lambda state=state: witness.has_subscriber("yard/a") == (state == "active"), what=state)  # type: ignore[misc]
+    witness.offer("yard/a", b"2")
+    history(stack, owner, 2)
+    assert sorted(witness.unsubscribed) == ["field/#", "plant/#"]
+
+
+def test_filters_that_end_with_their_session(db: Connection, tenant: Tenants, witness: Broker) -> None:
+    """A broker that has lost the session has none of its filters: there is nothing to unsubscribe from, and nothing stays noted."""
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    key = subscribed(db, owner, integration_id, "plant/#")
+    witness.kill(forget=True)
+    owner.api.ok("mqtt_unsubscribe", {"subscription_id": key}, token=owner.admin)
+    witness.start()
+    noted = "SELECT topic FROM mqtt.ended_filters WHERE integration_id = %s"
+    wait_until(lambda: len(witness.connects) > 1, what="another connection")
+    wait_until(lambda: not db.execute(noted, (integration_id,)).fetchall(), what="nothing is noted any longer")
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_no_packet_names_more_filters_than_aws_iot_takes(db: Connection, tenant: Tenants, witness: Broker, version: str) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, mqtt_version=version)

@@ -179,7 +179,7 @@ def test_a_frame_without_end_costs_its_own_connection(stack: Stack, tenant: Call
                         while sent[0] < 64 << 20:
                             peer.sendall(unknown)
                             sent[0] += len(unknown)
-                        peer.sendall(b"\x3c\xff\xff\xff\x7f" + b"x" * 65536)
+                        peer.sendall(b"\x30\xff\xff\xff\x7f" + b"x" * 65536)
                         while peer.recv(65536):
                             pass
                     except OSError:

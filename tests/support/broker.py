@@ -83,6 +83,7 @@ class Broker:
     answer_pubrec: bool = True
     suback: int | None = None
     on_publish: Callable[[Publish], Answer] = lambda _message: None
+    ack_properties: bytes = b""  # of PUBACK and PUBREC, MQTT 5
     ack_delay: float = 0.0
     swallow: int = 0  # so many acknowledgements are not sent
     tls: ssl.SSLContext | None = None
@@ -376,6 +377,8 @@ class _Connection:
         if qos == 2 and is_taken:
             session.received.add(packet_id)
         code = bytes([answer]) if isinstance(answer, int) and self.version == 5 else b""
+        if self.broker.ack_properties and self.version == 5:
+            code = (code or b"\0") + encode_length(len(self.broker.ack_properties)) + self.broker.ack_properties
         data = bytes([PUBACK if qos == 1 else PUBREC, 2 + len(code)]) + packet_id.to_bytes(2, "big") + code
         self._answers.append(lambda: self._acknowledge(data, is_last=qos == 1 or not is_taken))
 

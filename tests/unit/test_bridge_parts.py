@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 import time
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from uuid import UUID
 
 import nacl.public
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -24,11 +25,14 @@ from paho.mqtt.properties import VariableByteIntegers
 from prometheus_client import REGISTRY
 
 from bridge import api, log, metrics, mosquitto, sealing, settings
+from bridge.mqtt import sockets
 from bridge.mqtt.client import Client
-from bridge.mqtt.properties import publish_properties, read_properties
+from bridge.mqtt.properties import Received, publish_properties, read_properties
 from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
-from bridge.mqtt.target import TargetError, default_client_id, of_integration
+from bridge.mqtt.target import Target, TargetError, default_client_id, of_integration
+from bridge.work.claims import Claims
 from bridge.work.queue_worker import BATCH, FEW, FIRST_BATCH, next_size, pause_after
+from tests.support.broker import user_property
 
 ROOT = Path(__file__).parents[2]
 ID = UUID("0190c5f2-0000-7000-8000-00000000abcd")
@@ -366,13 +370,66 @@ class TestPaho:
     @pytest.mark.parametrize(
         "data",
         [
-            b"", b"\x80", b"\xff\xff\xff\xff\x01", b"\x01", b"\x7fx", b"\x02\x7f\x00", b"\x02\x02\x00", b"\x02\x01\x02",
-            b"\x05\x03\x00\x09ab", b"\x04\x01\x01\x01\x01", b"\x05\x26\x00\x01a\x00", b"\x03\x03\x00\x05hello", b"\x01\x0b",
+            b"", b"\x80", b"\xff\xff\xff\xff\x01", b"\x01", b"\x7fx", b"\x81\x80\x80", b"\x80\x80\x80\x80\x00",
+            b"\xff\xff\xff\x7f" + bytes(9),
         ],
     )  # fmt: skip
-    def test_what_are_no_properties(self, data: bytes) -> None:
+    def test_where_it_is_not_clear_where_they_end(self, data: bytes) -> None:
         with pytest.raises(MalformedPacket):
             read_properties(data)
+
+    @pytest.mark.parametrize(
+        ("properties", "words"),
+        [
+            (b"\x7f\x00", "0x7f is not a property of a message"),
+            (b"\x11\x00\x00\x00\x01", "0x11 is not a property of a message"),  # of CONNECT
+            (b"\x02\x00", "the last one is cut short"),
+            (b"\x0b", "the last one is cut short"),
+            (b"\x0b\xff", "the last one is cut short"),
+            (b"\x26\x00\x01a\x00", "the last one is cut short"),
+            (b"\x26\x00\x01a", "the last one is cut short"),
+            (b"\x0b\xff\xff\xff\xff\x01", "a number of more than four bytes"),
+            (b"\x03\x00\x05hell", "a string that is longer than all of them"),
+            (b"\x01\x01\x01\x01", "payload_format twice"),
+            (b"\x03\x00\x01a\x03\x00\x01a", "content_type twice"),
+            (b"\x23\x00\x01\x23\x00\x01", "topic_alias twice"),
+        ],
+    )
+    def test_those_that_cannot_be_read_are_the_message_s_fault(self, properties: bytes, words: str) -> None:
+        """It would come again, on each connection that it ended. What follows is the payload, whatever it looks like."""
+        for payload in (b"", b"payload", b"\x00" * 9):
+            found, end = read_properties(bytes([len(properties)]) + properties + payload)
+            assert found == Received(fault=f"The properties cannot be read: {words}.")
+            assert end == 1 + len(properties)
+
+    @pytest.mark.parametrize(("value", "expected"), [(0, None), (1, "utf-8"), (2, None), (255, None)])
+    def test_the_payload_format_is_known_or_unknown(self, value: int, expected: str | None) -> None:
+        """Brokers must pass on what the publisher has sent, and some take any number."""
+        found, _ = read_properties(bytes([2, 1, value]))
+        assert (json.loads(found.rest or "{}").get("payload_format"), found.fault) == (expected, None)
+
+    def test_user_properties_keep_their_order_and_subscriptions_theirs(self) -> None:
+        pairs = [("b", "1"), ("a", "2"), ("b", "1"), ("b", "3")]
+        properties = b"\x0b\x07".join(user_property(*pair) for pair in pairs) + b"\x0b\xff\xff\xff\x7f"
+        found, _ = read_properties(bytes([len(properties)]) + properties)
+        assert json.loads(found.rest or "")["user_properties"] == [list(pair) for pair in pairs]
+        assert found.subscriptions == (7, 7, 7, 268435455)
+
+    def test_of_a_packet_that_is_cut(self) -> None:
+        properties = user_property("a", "b" * 100)
+        data = bytes([len(properties)]) + properties
+        assert read_properties(data, 1000) == read_properties(data)
+        found, end = read_properties(data[:50], 1000)
+        assert (found.fault is not None, end) == (True, len(data))
+
+    @given(st.binary(max_size=60))
+    @example(b"\x26\x00\x00\x00")
+    def test_any_bytes_are_read_or_a_fault(self, properties: bytes) -> None:
+        found, end = read_properties(bytes([len(properties)]) + properties + b"payload")
+        assert end == 1 + len(properties)
+        assert found.fault is None or (found.content_type, found.rest, found.subscriptions) == (None, None, ())
+        assert "\0" not in (found.content_type or "")
+        assert "\\u0000" not in (found.rest or "").replace("\\\\", ""), "which jsonb does not take"
 
     def test_many_are_read_soon(self) -> None:
         pair = b"\x26\x00\x01a\x00\x01b"
@@ -395,6 +452,33 @@ class TestPaho:
 
     def test_none(self) -> None:
         assert publish_properties(None, None) is None
+
+
+def test_a_silent_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose first address answers nothing, such as one of IPv6 where that leads nowhere, was never reached."""
+    with ExitStack() as ends:
+        silent, server = (ends.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0)) for _ in range(2))
+        for _ in range(4):  # with its queue full, it answers nobody
+            waiting = ends.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname()) for each in (silent, server)]
+        monkeypatch.setattr(sockets, "_look_up", lambda *_: found)
+        report = sockets.Report()
+        connection = sockets.dial(Target(host="broker.example.com", port=1883, client_id="c", trusted=True), 2, report)
+        ends.callback(connection.buffer.close)
+        assert connection.buffer.sock.getpeername() == server.getsockname()
+
+
+def test_a_batch_is_known_until_the_database_has_ended_it() -> None:
+    claims = Claims()
+    for batch, msg_id in ((7, 1), (7, 2), (8, 3)):
+        claims.take(ID, batch, msg_id, 0.0)
+    assert claims.end(1) == (ID, 0.0, None)
+    assert claims.end(2) == (ID, 0.0, 7)
+    assert sorted(claims.batches()) == [7, 8]
+    claims.finished([7])
+    assert claims.batches() == [8]
 
 
 @pytest.mark.parametrize(

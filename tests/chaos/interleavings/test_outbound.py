@@ -95,6 +95,20 @@ def test_claiming_what_is_being_expired(scene: Scene) -> None:
     assert scene.receipts(receipt) == ["expired"]
 
 
+def test_publishing_what_the_deletion_of_its_integration_does_not_see(scene: Scene) -> None:
+    """It is committed after that, and then nobody would ever claim it."""
+    _operators(scene)
+    integration, messages = scene.tenant.integration_id, json.dumps([{"topic": scene.device.topic(), "payload": 1}])
+    receipt = scene.a.do("SELECT api.mqtt_publish(%s, %s) #>> '{receipts,0,receipt_id}'", integration, messages)
+    scene.b.do("SELECT api.delete_integration(%s)", integration)
+    scene.b.commit()
+    scene.a.commit()
+    assert scene.receipts(receipt) == []
+    scene.value("SELECT mqtt.try_maintenance('orphans')")
+    assert scene.receipts(receipt) == ["cancelled"]
+    assert scene.value("SELECT count(*) FROM pgmq.q_mqtt_outbound WHERE integration_id = %s", integration) == 0
+
+
 def test_fault_23_a_late_bridge_settles_nothing(scene: Scene) -> None:
     """Its lease has passed on: what it says of a message has no effect."""
     late, receipt = scene.bridge(scene.tenant.integration_id), scene.publish()
