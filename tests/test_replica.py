@@ -252,7 +252,7 @@ def test_a_promoted_standby_takes_over(fresh_stack: Callable[..., Stack], tmp_pa
                 states = [row["state"] for row in receipts(promoted, waiting + after)]
                 assert states == ["acknowledged" if kind == "synchronous" else "failed", "acknowledged"]
                 assert [message.payload for message in listener.take(2)] == [b"10", b"11"]
-                everything_adds_up(promoted)
+                everything_adds_up(db, promoted)
     assert listener.messages.empty()
     listener.close()
 
@@ -266,12 +266,8 @@ def replay_what_was_set_aside(db: psycopg.Connection[Any], tenant: Tenant) -> No
         assert (row[0]["matched"], row[0]["replayed"]) == (1, replayed)
 
 
-def everything_adds_up(tenant: Tenant) -> None:
-    service = tenant.stack.token("service_role")
-
-    def are_empty() -> bool:
-        return tenant.api.rows("mqtt_message_queue", token=service) == []
-
-    wait_until(are_empty, what="an empty queue")
-    assert tenant.api.ok("check_mqtt_ledger", token=service) == []
+def everything_adds_up(db: psycopg.Connection[Any], tenant: Tenant) -> None:
+    waiting = "SELECT 1 FROM pgmq.q_mqtt_messages UNION ALL SELECT 1 FROM pgmq.q_mqtt_outbound"
+    wait_until(lambda: db.execute(waiting).fetchone() is None, what="empty queues")
+    assert tenant.api.ok("check_mqtt_ledger", token=tenant.stack.token("service_role")) == []
     assert payloads(tenant) == [1, 2, 3]

@@ -19,7 +19,7 @@ KNOWN_AS = {
     "postgresql-pgtap": "pgtap",
     "postgresql-plpgsql-check": "plpgsql_check",
     "postgresql-plpython3": "plpython3u",
-    "preact": "preact with",
+    "preact": "`preact`",
     "psycopg[binary]": "psycopg",
     "python3": "python3-venv",
     "rabbitmq-server": "rabbitmq",

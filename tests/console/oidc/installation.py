@@ -141,6 +141,7 @@ def installation(stack: Stack, directory: Path) -> Iterator[Installation]:
     urls = {name: f"http://127.0.0.1:{port.number}" for name, port in ports.items()}
     issuer, console = urls["provider"], f"{urls['gateway']}/console/"
     settings = {"issuer": issuer, "client_id": "console", "parameters": {"resource": RESOURCE}}
+    program = postgrest_program()
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "TOPICBASE_"))}
     with ExitStack() as kept:
         node = ["node", str(HERE / "provider.mjs"), str(ports["provider"].number), console, RESOURCE, str(TOKEN_SECONDS)]
@@ -148,7 +149,7 @@ def installation(stack: Stack, directory: Path) -> Iterator[Installation]:
         assert _published(provider) == "key-1"
         made = Installation(stack, directory, provider, issuer, console, urls["api"], f"{urls['gateway']}/stream?topic=%23")
         subprocess.run(made.fetch_keys(), env=made.environment, check=True, cwd=ROOT)
-        kept.enter_context(_running([postgrest_program(), str(_postgrest(stack, directory, ports))], directory / "api.log", plain, ports["api"]))
+        kept.enter_context(_running([program, str(_postgrest(stack, directory, ports))], directory / "api.log", plain, ports["api"]))
         wait_until(lambda: ports["admin"].is_served() and requests.get(f"{urls['admin']}/ready", timeout=60).ok, what="PostgREST")
         stream = {**made.environment, "TOPICBASE_STREAM_ADDRESS": f"127.0.0.1:{ports['stream'].number}",
                   "TOPICBASE_JWT_SECRET_FILE": str(made.keys), "TOPICBASE_JWT_AUDIENCE": RESOURCE}  # fmt: skip
