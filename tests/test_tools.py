@@ -208,6 +208,16 @@ class TestTemplate:
         assert not (tmp_path / ".cache").exists()
 
 
+class TestPgtap:
+    def test_what_is_skipped_is_counted_and_named(self, tree: Tree, stack: Stack, tmp_path: Path) -> None:
+        file = "tests/pgtap/probe_skips.sql"
+        body = "SELECT pass('one');\nSELECT skip('it needs a moon', 2);\n"
+        (tree.root / file).write_text(f"\\ir setup.psql\nSELECT plan(3);\n{body}SELECT * FROM finish();\nROLLBACK;\n")
+        ran = tree.run("test-database", str(tmp_path), "pgtap", file, TOPICBASE_RUN_DIR=str(stack.run_dir))
+        assert (tmp_path / "pgtap").read_text() == "1 0 2\n", ran.stdout
+        assert re.findall("^Skipped: .*", ran.stdout, re.MULTILINE) == [f"Skipped: {file} (2): it needs a moon"]
+
+
 class TestApply:
     def test_an_edit_is_seen_at_once(self, tree: Tree, stack: Stack) -> None:
         def summary() -> str:

@@ -81,22 +81,39 @@ migrate() {
     fi
     after=$(deployed_changes)
     [[ $before == "$after" ]] || migrated=1
-    name_altered_scripts
+    name_differences
 }
 
-# sqitch looks at names only: a script that was edited after its deploy is not run again.
-name_altered_scripts() {
-    local change hash
-    local -a altered=()
-    local -A found=()
-    while read -r hash change; do found[${change%.sql}]=$hash; done < <(cd "$root/deploy" && sha1sum -- */*.sql)
-    while IFS='|' read -r change hash; do
-        [[ ${found[$change]:-$hash} == "$hash" ]] || altered+=("$change")
-    done < <(superuser_psql --tuples-only --no-align \
-        --command='SELECT DISTINCT ON (change) change, script_hash FROM sqitch.changes ORDER BY change, committed_at DESC')
-    ((${#altered[@]})) || return 0
-    say "stack: this database has other versions of ${#altered[@]} scripts, and keeps them: ${altered[*]:0:5}$( ((${#altered[@]} <= 5)) || printf ' …')"
-    say "\`bin/apply NAME\` runs the script of a function or view again; \`make clean up\` deploys everything, and deletes the data."
+# How the database differs from this checkout, in the words of `topicbase doctor`.
+readonly differences='
+import json, sys
+from bridge import shipped
+
+facts = json.load(sys.stdin)
+for what, found in (
+    ("has other versions of {} script{}, and keeps them", shipped.altered(facts["changes"])),
+    ("has {} function{} that are not as in this checkout", shipped.differences(facts["functions"])),
+):
+    if found:
+        words = what.format(len(found), "s" if len(found) > 1 else "")
+        print(f"stack: this database {words}: " + ", ".join(found[:10]) + (", …" if len(found) > 10 else ""))
+'
+
+# sqitch looks at names only: it neither runs a script again that was edited after its deploy, nor mends a function that was changed or
+# dropped by hand.
+name_differences() {
+    local facts found
+    [[ -f $root/bridge/shipped.py ]] || return 0
+    if ! facts=$(superuser_psql --tuples-only --no-align \
+        --command="SELECT jsonb_build_object('changes', mqtt.deployed_changes(), 'functions', mqtt.present_functions())"); then
+        say "stack: so this database cannot be compared with this checkout; \`bin/apply bridge/diagnose\` makes what that needs."
+        return 0
+    fi
+    found=$(cd "$root" && PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -c "$differences" <<< "$facts")
+    [[ -n $found ]] || return 0
+    say "$found"
+    say "\`bin/apply NAME\` runs the script of a function or view again, DROP FUNCTION removes what is left over;"
+    say "\`make clean up\` deploys everything, and deletes the data."
 }
 
 deployed_changes() {

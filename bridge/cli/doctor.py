@@ -221,7 +221,7 @@ def _functions(facts: dict[str, Any]) -> Finding:
         return Finding("functions", "fault", _some(found), "sqitch deploy --verify: it replaces what changes of this release replace")
     return _judged(
         "functions", not found, _some(found) if found else f"all {len(facts['functions'])} are those of this release",
-        "someone changed them by hand, or they are left from another release: run their deploy scripts again, drop what is left over",
+        "someone changed them by hand, or they are left from another release: run again the scripts that are named, drop what is left over",
     )  # fmt: skip
 
 

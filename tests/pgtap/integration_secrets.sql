@@ -1,7 +1,7 @@
 -- Secrets of brokers: sealed before they are stored, through every door; never read back.
 \ir setup.psql
 SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NOT NULL AS can_seal \gset
-SELECT CASE WHEN :'can_seal' THEN plan(25) ELSE plan(9) END;
+SELECT plan(25);
 SELECT translate(encode(repeat('x', 60)::bytea, 'base64'), E'\n', '') AS box \gset
 SELECT act_as('authenticated', :'alice');
 \set settings '{"broker_url": "b.example.com", "password": "planted-secret-1"}'
@@ -77,6 +77,8 @@ FROM unnest(ARRAY['{"sealed": "eA=="}', '{"sealed": 7}', '{"sealed": "!!!"}', '[
         format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_url": "b.example.com", "password": "planted-secret-5"}')$$, :'org_alice'),
         'PT400', 'sealing_unavailable', 'a useless key'
     );
+\else
+    SELECT skip('not run: it needs PL/Python', 16);
 \endif
 SELECT * FROM finish();
 ROLLBACK;

@@ -122,6 +122,12 @@ def files_below(directory: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in names)
 
 
+def postgrest_program() -> str:
+    """The PostgREST that bin/stack runs, by its own look-up: for tests that run one beside a stack's."""
+    look = f"root={ROOT}; source {ROOT}/bin/lib/stack-settings.sh; postgrest_program"
+    return subprocess.run(["bash", "-c", look], capture_output=True, text=True, check=True).stdout.strip()
+
+
 # A stack that many tests share has more integrations than /metrics shows by default.
 SETTINGS = {"TOPICBASE_METRICS_INTEGRATIONS": "10000"}
 

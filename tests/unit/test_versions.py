@@ -21,7 +21,7 @@ def test_it_is_the_same_everywhere() -> None:
         "clients/typescript/README.md": re.findall(r"topicbase-client-([0-9.]+)\.tgz", (ROOT / "clients/typescript/README.md").read_text())[
             0
         ],
-        "docs/how-to/install.md": re.findall(r"topicbase_([0-9.]+)_amd64", (ROOT / "docs/how-to/install.md").read_text())[0],
+        "docs/how-to/install.md": re.findall(r"topicbase_([0-9.]+)~deb12_amd64", (ROOT / "docs/how-to/install.md").read_text())[0],
     }
     assert written == dict.fromkeys(written, VERSION)
 

