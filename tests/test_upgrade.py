@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,7 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         self._client.loop_start()
+        wait_until(self._client.is_connected, what="a login that the broker knows")
         self._thread.start()
         try:
             yield
@@ -141,11 +143,17 @@ def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def old_bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bridge of the last release, unpacked from its wheel."""
-    base = tmp_path_factory.mktemp("old")
-    wheel = build_wheel(base) if LAST == TAG else next((ROOT / "releases").glob(f"topicbase-{LAST[1:]}-*.whl"))
-    return unpacked(wheel, base / "site")
+def old_bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The bridge of the last release, unpacked from its wheel where the bridge's user may read it; the version that it tells says so."""
+    base = Path(tempfile.mkdtemp(prefix="old.", dir=os.environ.get("TOPICBASE_TEST_DIR")))
+    base.chmod(0o711)
+    wheels = tmp_path_factory.mktemp("old")
+    wheel = build_wheel(wheels) if LAST == TAG else next((ROOT / "releases").glob(f"topicbase-{LAST[1:]}-*.whl"))
+    site = unpacked(wheel, base / "site")
+    with (site / "bridge/__init__.py").open("a") as module:
+        module.write('__version__ += ".last"\n')
+    yield site
+    shutil.rmtree(base)
 
 
 def locks_of(stack: Stack, script: Path) -> list[str]:
@@ -243,7 +251,9 @@ def test_a_release_over_the_last_one(own: Stack, present: Path, old_bridge: Path
     if SINCE:
         own.run("sqitch", "--chdir", str(present), "revert", "-y", f"@{LAST}")
     own.run("start", "bridge", PYTHONPATH=str(old_bridge), PYTHONSAFEPATH="1")
-    assert f"PYTHONPATH={old_bridge}".encode() in Path(f"/proc/{own.pid('bridge')}/environ").read_bytes().split(b"\0")
+    with own.connect() as db:
+        query, alone = "SELECT b.version FROM mqtt.bridges AS b", [(f"{version_of(old_bridge)}.last",)]
+        wait_until(lambda: db.execute(query).fetchall() == alone, what="the last release's bridge alone")
     before = dump(own)
     assert judged(own, old_bridge) == []
     tenant = make_tenant(own, Api(own.api_url))
