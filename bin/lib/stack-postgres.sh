@@ -91,11 +91,12 @@ from bridge import shipped
 
 facts = json.load(sys.stdin)
 for what, found in (
-    ("has other versions of {} scripts, and keeps them", shipped.altered(facts["changes"])),
-    ("has {} functions that are not those of this checkout", shipped.differences(facts["functions"])),
+    ("has other versions of {} script{}, and keeps them", shipped.altered(facts["changes"])),
+    ("has {} function{} that are not as in this checkout", shipped.differences(facts["functions"])),
 ):
     if found:
-        print(f"stack: this database {what.format(len(found))}: " + ", ".join(found[:10]) + (", …" if len(found) > 10 else ""))
+        words = what.format(len(found), "s" if len(found) > 1 else "")
+        print(f"stack: this database {words}: " + ", ".join(found[:10]) + (", …" if len(found) > 10 else ""))
 '
 
 # sqitch looks at names only: it neither runs a script again that was edited after its deploy, nor mends a function that was changed or

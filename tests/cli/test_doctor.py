@@ -227,13 +227,13 @@ def test_functions_that_are_not_those_of_the_release(own: Stack, doctor: Doctor)
         }
         assert set(found["words"].split(" and 1 more")[0].split(", ")) < words
         said = own.run("up", "--without", "gateway").stderr
-        assert set(said.partition("has 4 functions that are not those of this checkout: ")[2].splitlines()[0].split(", ")) == words
+        assert set(said.partition("has 4 functions that are not as in this checkout: ")[2].splitlines()[0].split(", ")) == words
         assert "`bin/apply NAME` runs the script" in said
     finally:
         undone(own, "ALTER FUNCTION mqtt.gone(text, boolean) RENAME TO callback_url_reason; DROP FUNCTION api.left_over()")
         undone(own, row[0])
     assert "functions" not in doctor()
-    assert "not those" not in own.run("up", "--without", "gateway").stderr
+    assert "not as in" not in own.run("up", "--without", "gateway").stderr
 
 
 def test_pg_cron_that_may_not_be_seen(own: Stack, doctor: Doctor) -> None:
