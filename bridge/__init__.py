@@ -3,5 +3,5 @@
 What to do is decided by the functions in the database's schema `bridge`.
 """
 
-__version__ = "0.1.1"
+__version__ = "0.1.2"
 SCHEMA_VERSION = 1

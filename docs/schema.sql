@@ -5775,7 +5775,7 @@ COMMENT ON FUNCTION mqtt.api_key_claims(key text) IS 'The claims that a request 
 CREATE FUNCTION mqtt.api_version() RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- SELECT '0.1.1'::text;
+ SELECT '0.1.2'::text;
 END;
 
 ALTER FUNCTION mqtt.api_version() OWNER TO mqtt_owner;

@@ -6,7 +6,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.api_version() RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER
 BEGIN ATOMIC
-    SELECT '0.1.1';
+    SELECT '0.1.2';
 END;
 COMMENT ON FUNCTION mqtt.api_version() IS 'The release of Topicbase whose API this is: the tag of sqitch.plan that it is deployed for.';
 COMMIT;
